@@ -1,0 +1,1 @@
+"""`python -m bench`: what an evaluation costs and where. Not part of the installed package."""

@@ -1,0 +1,61 @@
+"""The configuration formats by name, and how a document's own shape tells which one it is.
+
+Here lives the registry. An importer is a function from a parsed document and its options to a Model; each lives in a
+module of its own, imported when it is first used. YAML is not read: convert it to JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any, Final, TypeAlias
+
+from ...errors import ConfigError
+from ..document import ROOT, kind, parse
+from ..model import Model
+
+AUTO: Final = "auto"
+
+Loader: TypeAlias = Callable[[object, Mapping[str, Any]], Model]
+
+
+def _lazily(module: str) -> Loader:
+    def load_document(document: object, options: Mapping[str, Any]) -> Model:
+        loader: Loader = import_module(f".{module}", __name__).load
+        return loader(document, options)
+
+    return load_document
+
+
+FORMATS: Final[dict[str, Loader]] = {"flagd": _lazily("flagd"), "devcycle": _lazily("devcycle")}
+"""What reads which format."""
+
+
+def load(
+    data: bytes | bytearray | str | Mapping[str, Any], format: str = AUTO, options: Mapping[str, Any] | None = None
+) -> Model:
+    """The model of a configuration: JSON as bytes or text, or a mapping that somebody has parsed already.
+
+    `format` is a name of FORMATS, or "auto" to tell by the document. `options` are the importer's own; see its `load`.
+    Raises ConfigError for an unknown format, or a document or options that the importer cannot use.
+    """
+    if format != AUTO and format not in FORMATS:
+        raise ConfigError(ROOT, f"there is no format {format!r}; there are {', '.join((AUTO, *FORMATS))}")
+    document = parse(data)
+    name = detect(document) if format == AUTO else format
+    return FORMATS[name](document, {} if options is None else options)
+
+
+def detect(document: object) -> str:
+    """The format of a parsed document. Raises ConfigError if it is none of them."""
+    if not isinstance(document, dict):
+        raise ConfigError(ROOT, f"a configuration must be an object, not {kind(document)}")
+    if isinstance(document.get("flags"), (dict, list)):
+        return "flagd"
+    if all(name in document for name in ("project", "features", "variables")):
+        return "devcycle"
+    raise ConfigError(
+        ROOT,
+        "cannot tell the format: flagd has `flags` (an object or an array), devcycle has `project`, `features` and "
+        f"`variables`; name one of {', '.join(FORMATS)} as the format if the document is meant to be of it",
+    )

@@ -1,0 +1,400 @@
+"""What every importer produces and the compiler reads: flags as trees of conditions, values and actions.
+
+Here live plain frozen data and nothing else: no parsing (formats/), no bytes (compile.py), no evaluation (the core).
+A tree is vendor-neutral: what a vendor does differently - rounding, unknown operands, order of rules - the importer
+has already turned into bounds, targets and policies.
+
+Conditions are True, False or Unknown; values are JSON values; an action ends in a decision or falls through to the
+next step. `Op`, `Reason` and the other enumerations are those of schema/*.fbs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, TypeAlias, Union
+
+from .._abi import Encoding, ErrorCode, LoopKind, Op, Reason, TimeUnit
+
+JSON: TypeAlias = Any
+"""A JSON value: None, bool, int, float, str, list or dict with str keys."""
+
+NO_METADATA: Mapping[str, JSON] = MappingProxyType({})
+
+
+class Missing:
+    """The type of `MISSING`: no value at all, which is not the same as null."""
+
+    def __repr__(self) -> str:
+        return "MISSING"
+
+
+MISSING = Missing()
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One thing that rules read from the evaluation context, and how the host finds it.
+
+    `view` names a function of runtime/views.py, `args` are its arguments: ("path", ("user", "email")) is the
+    attribute `email` of the attribute `user`. `default` is used when the context has no value there.
+    Equal slots are one slot: the compiler numbers them in the order in which it meets them.
+    """
+
+    view: str
+    args: tuple[str, ...] = ()
+    default: JSON | Missing = MISSING
+
+    @property
+    def name(self) -> str:
+        """How an explanation calls it: `user.email`."""
+        return ".".join(self.args) if self.args else self.view
+
+
+# ---------------------------------------------------------------- buckets
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """A hash of constant text and slots (schema/README.md 5.4), murmur3 x86 32, all 32 bits.
+
+    `parts` are str or bytes (bytes are taken raw, for Cbor) or Slot. With `require_text` an empty text is Unknown.
+    """
+
+    parts: tuple[str | bytes | Slot, ...]
+    seed: int = 0
+    encoding: Encoding = Encoding.UTF8
+    require_text: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A percentage over time from `from_ms` on: p0 + (p1 - p0) * ((now - t0) / (t1 - t0)); 1.0 is everyone."""
+
+    from_ms: int
+    t0: float
+    t1: float
+    p0: float
+    p1: float
+
+
+# ---------------------------------------------------------------- values
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    value: JSON
+
+
+@dataclass(frozen=True, slots=True)
+class SlotValue:
+    slot: Slot
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    unit: TimeUnit
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """The current item of the innermost loop (`what` 0), its accumulator (1), or both as an object (2)."""
+
+    what: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """A stack operation on the values of `args`, pushed first to last: Add, Equal, Concat, Substring, In, Lookup...
+
+    `flags` are the node's flags. The compiler sets the number of arguments where the operation wants it.
+    """
+
+    op: Op
+    args: tuple["Value", ...]
+    flags: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """Follow text keys into a base value: {"var": "a.b"} inside a loop."""
+
+    base: "Value"
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fractional:
+    """flagd's fractional over evaluated arguments. `generation` 0 hashes CBOR, 1 hashes text."""
+
+    args: tuple["Value", ...]
+    flag_key: str
+    targeting_key: Slot
+    generation: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Choose:
+    """then if the condition is true, else otherwise (Unknown counts as false)."""
+
+    condition: "Condition"
+    then: "Value"
+    otherwise: "Value"
+
+
+@dataclass(frozen=True, slots=True)
+class FirstTruthy:
+    """JsonLogic's `or` as a value: the first truthy argument, or the last one. At least one argument."""
+
+    args: tuple["Value", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FirstFalsy:
+    """JsonLogic's `and` as a value: the first falsy argument, or the last one. At least one argument."""
+
+    args: tuple["Value", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """map, filter, all, some, none, reduce over a list. `initial` for Reduce only."""
+
+    kind: LoopKind
+    items: "Value"
+    body: "Value"
+    initial: "Value | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class BlankSlots:
+    """The list of those `keys` whose slot is null, missing or the empty text: JsonLogic's `missing` with constant keys."""
+
+    keys: tuple[tuple[str, Slot], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Raise:
+    """Evaluating this fails with `error`, after the values of `args` were evaluated for their own failures."""
+
+    error: ErrorCode
+    args: tuple["Value", ...] = ()
+
+
+Value: TypeAlias = Union[
+    Constant, SlotValue, Now, Item, Apply, Path, Fractional, Choose, FirstTruthy, FirstFalsy, Loop, BlankSlots, Raise
+]
+
+
+# ---------------------------------------------------------------- conditions
+
+
+@dataclass(frozen=True, slots=True)
+class Always:
+    """True, or with `holds=False` never."""
+
+    holds: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class All:
+    """Kleene's and, left to right, stopping at the first False. Empty is true."""
+
+    items: tuple["Condition", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """Kleene's or, left to right, stopping at the first True. Empty is false."""
+
+    items: tuple["Condition", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    item: "Condition"
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """One predicate on a slot (schema/README.md 5.3).
+
+    `constants` are the values it compares with. `flags` are the node's flags; `mask` its operand `a` for KindIn and
+    BoolIn; `extra` the high half of `b` for Version. `unknown` is what a missing or badly typed operand counts as;
+    None lets Unknown propagate.
+    """
+
+    op: Op
+    slot: Slot
+    constants: tuple[JSON, ...] = ()
+    flags: int = 0
+    mask: int = 0
+    extra: int = 0
+    unknown: bool | None = False
+
+
+@dataclass(frozen=True, slots=True)
+class NowAtLeast:
+    """The clock has reached `now_us`, microseconds since 1970."""
+
+    now_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class InRollout:
+    """The bucket lies inside the percentage of now. `segments` ascend by from_ms."""
+
+    bucket: Bucket
+    segments: tuple[Segment, ...]
+    unknown: bool | None = False
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """The truthiness of a value."""
+
+    value: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """A condition of `Model.shared`, evaluated as a subroutine."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """A condition whose outcome an explanation wants to know by `label`. Costs nothing while evaluating,
+    but for constants, which become a jump."""
+
+    label: int
+    condition: "Condition"
+
+
+Condition: TypeAlias = Union[Always, All, AnyOf, Not, Test, NowAtLeast, InRollout, Truth, Shared, Labelled]
+
+
+# ---------------------------------------------------------------- actions
+
+
+@dataclass(frozen=True, slots=True)
+class Serve:
+    """The decision: a variant by index (None: the caller's default) and why."""
+
+    variant: int | None
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    error: ErrorCode
+
+
+@dataclass(frozen=True, slots=True)
+class FallThrough:
+    """Go on with the next step of the surrounding Steps."""
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """then if the condition is true, else otherwise; Unknown is otherwise, unless `unknown` is given."""
+
+    condition: Condition
+    then: "Action"
+    otherwise: "Action" = FallThrough()
+    unknown: "Action | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class SplitBy:
+    """The action of the first cut whose upper bound lies above the bucket; `miss` if none does; `unknown` if a part of the
+    bucketing key is missing. Cuts: (upper bound of the raw hash, 0 .. 2**32; action)."""
+
+    bucket: Bucket
+    cuts: tuple[tuple[int, "Action"], ...]
+    miss: "Action"
+    unknown: "Action"
+
+
+@dataclass(frozen=True, slots=True)
+class ServeNamed:
+    """Serve the variant whose name the value computes to (Op.DecideText); names[i] belongs to variants[i]."""
+
+    value: Value
+    names: tuple[str, ...]
+    reason: Reason
+    on_null: "Action"
+    on_other: "Action"
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """One after the other until one decides. FallThrough in the last one falls through to the outside."""
+
+    items: tuple["Action", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Decisions inside carry `index` as their rule; an explanation calls the rule by `title`."""
+
+    index: int
+    title: str
+    action: "Action"
+
+
+Action: TypeAlias = Union[Serve, Fail, FallThrough, When, SplitBy, ServeNamed, Steps, Rule]
+
+
+# ---------------------------------------------------------------- flags
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A named value. `error` says that serving it is an error of the configuration (message), not a value."""
+
+    key: str
+    value: JSON
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """One flag: its variants, the program that chooses among them, and what the host tells about it.
+
+    `program` indexes `Model.programs`; flags may share one. `type` is None or one of "boolean", "string", "number",
+    "object": then a default of another type is a TYPE_MISMATCH whatever the variant's value is.
+    `rule_metadata[i]` is added to `metadata` when rule i decided.
+    """
+
+    key: str
+    variants: tuple[Variant, ...]
+    program: int
+    type: str | None = None
+    metadata: Mapping[str, JSON] = field(default_factory=lambda: NO_METADATA)
+    rule_metadata: tuple[Mapping[str, JSON], ...] = ()
+    problem: str | None = None
+    """Why this flag answers its default with an error, in words; shown by `check`. None for a sound flag."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A whole configuration. A program must not fall through at its end; the compiler refuses that."""
+
+    format: str
+    flags: tuple[Flag, ...]
+    programs: tuple[Action, ...]
+    shared: Mapping[str, Condition] = field(default_factory=dict)
+    metadata: Mapping[str, JSON] = field(default_factory=lambda: NO_METADATA)
+    details: "DetailsTree | None" = None
+    """The vendor's own account of a decision, for `explain`; None where the vendor has none."""
+
+
+class DetailsTree:
+    """Base of what an importer attaches as `Model.details`: a pure function of the outcomes of labelled conditions."""
+
+    def text(self, program: int, rule: int | None, outcomes: Mapping[int, bool]) -> str | None:
+        """The vendor's details for a decision of `program` by `rule`; `outcomes` maps labels to what they evaluated to."""
+        raise TypeError("an importer's own subclass answers this")

@@ -1,0 +1,84 @@
+"""Every exception that pyflagwasm raises.
+
+    FlagWasmError                    base, never raised itself
+      ConfigError                    whoever wrote the configuration must act
+      EvaluationError                base; whoever calls must act; raised with strict=True only
+        FlagNotFoundError
+        TypeMismatchError
+        TargetingKeyMissingError
+        InvalidContextError
+        FlagError                    the flag itself cannot be evaluated
+      GuestError                     base; the build or this library is wrong
+        GuestTrapError
+        AbiMismatchError
+"""
+
+from __future__ import annotations
+
+
+class FlagWasmError(Exception):
+    """Base of all errors of this package."""
+
+    def __init__(self, *args: object) -> None:
+        if type(self) in (FlagWasmError, EvaluationError, GuestError):
+            raise TypeError(f"{type(self).__name__} is a base class: raise one of its subclasses")
+        super().__init__(*args)
+
+
+class ConfigError(FlagWasmError):
+    """A configuration document that cannot be used.
+
+    path: where in the document, `flags.checkout.variants`, `$` for the whole of it.
+    detail: what is wrong there and what to do.
+    source: the file or other origin, if known.
+    """
+
+    def __init__(self, path: str, detail: str, *, source: str | None = None) -> None:
+        self.path, self.detail, self.source = path, detail, source
+        super().__init__(path, detail)
+
+    def __str__(self) -> str:
+        return f"{self.source}: {self.path}: {self.detail}" if self.source else f"{self.path}: {self.detail}"
+
+
+class EvaluationError(FlagWasmError):
+    """Base of what an evaluation with strict=True raises. flag_key: the flag that was asked for."""
+
+    def __init__(self, flag_key: str, message: str) -> None:
+        self.flag_key, self.message = flag_key, message
+        super().__init__(flag_key, message)
+
+    def __str__(self) -> str:
+        return f"{self.flag_key}: {self.message}"
+
+
+class FlagNotFoundError(EvaluationError):
+    """The configuration has no such flag."""
+
+
+class TypeMismatchError(EvaluationError):
+    """The flag's value is not of the type of the default."""
+
+
+class TargetingKeyMissingError(EvaluationError):
+    """The flag buckets by the targeting key and the context has none."""
+
+
+class InvalidContextError(EvaluationError):
+    """An attribute that the rules read cannot be used: wrong type, too large, or text without UTF-8."""
+
+
+class FlagError(EvaluationError):
+    """The flag is broken or ran into a limit: the message says which."""
+
+
+class GuestError(FlagWasmError):
+    """Base of errors of the core or its loading."""
+
+
+class GuestTrapError(GuestError):
+    """The core trapped; the instance is dead and must not be called again."""
+
+
+class AbiMismatchError(GuestError):
+    """core.wasm is not the module that this package was built with."""

@@ -1,0 +1,81 @@
+"""From a source - a path, bytes or a mapping - to a compiled configuration.
+
+Here live reading files and naming them in errors, and how much work a source will be. Formats are in config/formats,
+threads in evaluator.py.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from typing import Any, Final, TypeAlias
+
+from .config.compile import CompiledConfig, compile_model
+from .config.formats import AUTO, load
+from .errors import ConfigError
+
+Source: TypeAlias = str | os.PathLike[str] | bytes | bytearray | Mapping[str, Any]
+"""A path, a document, or a document that somebody has parsed already."""
+
+LARGE: Final = 64 << 10
+"""Bytes of a document from which it is loaded in a thread: parsing and compiling it would stall an event loop."""
+
+_BYTES_OF_VALUE: Final = 16  # what a JSON value takes in a document, roughly, for mappings
+
+
+def compile_source(source: Source, format: str = AUTO, options: Mapping[str, Any] | None = None) -> CompiledConfig:
+    """Reads, imports and compiles a configuration.
+
+    Raises ConfigError, which names the file if it is one, for what cannot be read or used, and TypeError for a source
+    that is none.
+    """
+    if isinstance(source, (bytes, bytearray, Mapping)):
+        return compile_model(load(source, format, options))
+    path = os.fspath(source)
+    if not isinstance(path, str):
+        raise TypeError("a path must be a str or an os.PathLike[str]")
+    try:
+        return compile_model(load(_read(path), format, options))
+    except ConfigError as error:
+        error.source = path
+        raise
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except (OSError, ValueError) as error:  # ValueError: a path with a null character
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise ConfigError("$", f"cannot be read: {reason}") from error
+
+
+def is_large(source: Source) -> bool:
+    """Whether loading the source takes long enough to belong in a thread. Never raises."""
+    if isinstance(source, (bytes, bytearray)):
+        return len(source) > LARGE
+    if isinstance(source, Mapping):
+        return _is_large_mapping(source)
+    try:
+        status = os.stat(source)
+        return not stat.S_ISREG(status.st_mode) or status.st_size > LARGE  # a pipe may keep its reader waiting
+    except (OSError, ValueError, TypeError):
+        return False
+
+
+def _is_large_mapping(source: Mapping[str, Any]) -> bool:
+    most, seen = LARGE // _BYTES_OF_VALUE, 0
+    left: list[Any] = [source]
+    while left:
+        value = left.pop()
+        seen += 1
+        if isinstance(value, str):
+            seen += len(value) // _BYTES_OF_VALUE
+        elif isinstance(value, (Mapping, list, tuple)):
+            if seen + len(value) > most:
+                return True
+            left.extend(value.values() if isinstance(value, Mapping) else value)
+        if seen > most:
+            return True
+    return False

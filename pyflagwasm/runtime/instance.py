@@ -1,0 +1,185 @@
+"""One instance of the core, as the exports of schema/README.md section 2 mean it: load, evaluate, explain.
+
+Knows nothing of wasmtime (guest.py) and nothing of what the bytes in scratch say (encode.py).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections.abc import Callable, Sequence
+
+from .. import _abi
+from ..errors import AbiMismatchError, ConfigError
+from . import guest, portable
+
+RELEASE_FROM = 16 << 10
+"""A configuration of so many bytes is staged without the GIL; below, giving it up costs more than it gains."""
+
+_LOW, _HIGH = 0xFFFFFFFF, 32
+_MOST_FUEL = 1 << 62
+_STAGE_FUEL = _MOST_FUEL  # the core verifies in one forward scan of at most max_config bytes
+_OUTPUT = slice(_abi.SCRATCH_OUTPUT_OFFSET, _abi.SCRATCH_OUTPUT_OFFSET + _abi.SCRATCH_OUTPUT_SIZE)
+_COUNT = _abi.SCRATCH_OUTPUT_OFFSET + _abi.TRACE_COUNT
+_TRUNCATED = _abi.SCRATCH_OUTPUT_OFFSET + _abi.TRACE_TRUNCATED
+_EVENTS = _abi.SCRATCH_OUTPUT_OFFSET + _abi.TRACE_EVENTS
+
+
+class Instance:
+    """A core with its own memory. For one thread at a time; nobody but the owner checks that.
+
+    evaluate: `(flag) -> packed decision` for the request in scratch (decode.py unpacks it). One C call.
+    scratch: the scratch area, writable bytes. Read the attribute anew after `stage`, `load` and `reserve`: they release
+    the view and put a new one here. Do not keep slices of it beyond `close`.
+    live: the digest of the configuration that answers, None before the first.
+
+    Every method raises GuestTrapError if the core traps; then the instance is `dead`, raises the same again without
+    calling, and must be closed.
+    """
+
+    __slots__ = ("_calls", "_cells", "_guest", "_region", "_released", "_staged", "evaluate", "live", "scratch")
+
+    evaluate: Callable[[int], int]
+
+    def __init__(self, core: guest.Core | None = None, host: str | None = None) -> None:
+        self._guest = guest.Guest(guest.core() if core is None else core, host)
+        self._calls, self._released = self._guest.calls, self._guest.released
+        self.evaluate = self._guest.evaluate
+        self.live: str | None = None
+        self._staged: str | None = None
+        self._region: memoryview | None = None
+        self._look()
+
+    def _look(self) -> None:
+        """Take new views of the memory, which may have grown."""
+        memory = self._guest.memory()
+        base = self._guest.scratch_base
+        self.scratch = memory[base : base + _abi.SCRATCH_SIZE]
+        self._cells = self.scratch[_OUTPUT].cast("Q")
+
+    def _forget(self) -> None:
+        for view in (self.scratch, self._cells, self._region):
+            if view is not None:
+                view.release()
+        self._region = None
+
+    # ------------------------------------------------------------ state
+
+    @property
+    def host(self) -> str:
+        """How calls cross: "portable" or "public"."""
+        return self._guest.host
+
+    @property
+    def dead(self) -> bool:
+        """Whether the core trapped, or the instance was closed."""
+        return self._guest.frame.dead is not None
+
+    @property
+    def memory_size(self) -> int:
+        """Bytes of linear memory."""
+        with self._guest.memory() as memory:
+            return len(memory)
+
+    @property
+    def trace_truncated(self) -> bool:
+        """Whether the last `explain` had more events than fit."""
+        return bool(int.from_bytes(self.scratch[_TRUNCATED : _TRUNCATED + 4], "little"))
+
+    def addresses(self) -> guest.Addresses:
+        """Where a native extension finds the core. The memory does not move."""
+        return self._guest.addresses()
+
+    def __repr__(self) -> str:
+        state = self._guest.frame.dead or (f"live {self.live}" if self.live else "no configuration")
+        return f"<Instance {self.host}: {state}>"
+
+    # ------------------------------------------------------------ swap
+
+    def reserve(self, length: int) -> memoryview:
+        """The idle region, `length` writable bytes, for a configuration or the columns of a batch.
+
+        Forgets a staged configuration. The view is released by the next `reserve`, `stage` or `close`.
+        Raises ConfigError if so much is not to be had.
+        """
+        self._guest.frame.check()
+        address = self._calls["region_reserve"](length) if 0 < length <= _LOW else 0
+        self._staged = None
+        self._forget()
+        self._look()
+        if not address:
+            raise ConfigError("$", f"{length} bytes are refused: the core takes 1 to {_abi.LIMITS_MAX_CONFIG}")
+        memory = self._guest.memory()
+        if address + length > len(memory):
+            raise AbiMismatchError(f"region_reserve({length}) is {address}, outside {len(memory)} bytes of memory")
+        self._region = memory[address : address + length]
+        return self._region
+
+    def stage(self, ir: bytes, digest: str | None = None) -> None:
+        """Write a compiled configuration beside the live one and have the core verify all of it.
+
+        digest: what `live` will say: CompiledConfig.digest, or, for what it costs, the SHA-256 of `ir` if not given.
+        Large ones are verified without the GIL.
+        Raises ConfigError if the core refuses it - the compiler is wrong then - and the live one goes on.
+        """
+        size = len(ir)
+        self.reserve(size)[:] = ir
+        call = (self._released if size >= RELEASE_FROM else self._calls)["config_stage"]
+        result = call(size, fuel=_STAGE_FUEL)
+        _require(result & _LOW, f"element {result >> _HIGH}")
+        self._staged = digest or hashlib.sha256(ir).hexdigest()
+
+    def commit(self) -> None:
+        """Make the staged configuration the live one. Raises ConfigError if none is staged."""
+        _require(self._calls["config_commit"](), "commit")
+        self.live, self._staged = self._staged, None
+
+    def load(self, ir: bytes, digest: str | None = None) -> None:
+        """`stage` and `commit`."""
+        self.stage(ir, digest)
+        self.commit()
+
+    # ------------------------------------------------------------ evaluate
+
+    def evaluate_many(self, flags: Sequence[int]) -> list[int]:
+        """The packed decisions of `flags`, for the request in scratch; one crossing for each 4,096."""
+        self._guest.frame.check()
+        decisions: list[int] = []
+        for start in range(0, len(flags), _abi.LIMITS_MAX_MANY):
+            chunk = array("Q", flags[start : start + _abi.LIMITS_MAX_MANY])
+            count = len(chunk)
+            self._cells[:count] = chunk
+            done = self._calls["evaluate_many"](count, fuel=portable.EVALUATION_FUEL * count)
+            if done != count:
+                raise AbiMismatchError(f"evaluate_many({count}) decided {done}")
+            decisions += self._cells[:count].tolist()
+        return decisions
+
+    def explain(self, flag: int) -> tuple[int, list[tuple[int, int, int, int]]]:
+        """The packed decision and the trace: (node, Outcome, Kind, bits) in execution order, at most 2,046 of them."""
+        packed = self._calls["explain"](flag)
+        count = min(int.from_bytes(self.scratch[_COUNT : _COUNT + 4], "little"), _abi.TRACE_MAX_EVENTS)
+        raw = self.scratch[_EVENTS : _EVENTS + count * _abi.TRACE_EVENT_SIZE]
+        return packed, [
+            (node, outcome, kind, bits) for node, outcome, kind, _, bits in _abi.TRACE_EVENT.iter_unpack(raw)
+        ]
+
+    def evaluate_batch(self, flag: int, rows: int) -> tuple[_abi.Status, int]:
+        """Decide `rows` rows of the batch in the region, see `reserve`, without the GIL; status and rows done."""
+        fuel = min(portable.EVALUATION_FUEL * rows, _MOST_FUEL)
+        result = self._released["evaluate_batch"](flag, rows, fuel=fuel)
+        return _abi.Status(result & _LOW), result >> _HIGH
+
+    # ------------------------------------------------------------ end
+
+    def close(self) -> None:
+        """Release the views and free the memory. Idempotent; every later call raises GuestTrapError."""
+        self._forget()
+        self._guest.close()
+
+
+def _require(status: int, where: str) -> None:
+    if status == _abi.Status.OK:
+        return
+    name = _abi.Status(status).name if status < len(_abi.Status) else f"status {status}"
+    raise ConfigError("$", f"the core refuses the compiled configuration: {name} at {where}; the compiler is wrong")

@@ -1,0 +1,69 @@
+"""The plain data that callers see. No behaviour beyond guards against misreading it."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, NoReturn
+
+EMPTY: Mapping[str, Any] = MappingProxyType({})
+
+
+class Reason(str, enum.Enum):
+    """OpenFeature's reasons; compares equal to its text."""
+
+    UNKNOWN = "UNKNOWN"
+    STATIC = "STATIC"
+    DEFAULT = "DEFAULT"
+    TARGETING_MATCH = "TARGETING_MATCH"
+    SPLIT = "SPLIT"
+    DISABLED = "DISABLED"
+    CACHED = "CACHED"
+    STALE = "STALE"
+    ERROR = "ERROR"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+class ErrorCode(str, enum.Enum):
+    """OpenFeature's error codes; compares equal to its text."""
+
+    FLAG_NOT_FOUND = "FLAG_NOT_FOUND"
+    PARSE_ERROR = "PARSE_ERROR"
+    TYPE_MISMATCH = "TYPE_MISMATCH"
+    TARGETING_KEY_MISSING = "TARGETING_KEY_MISSING"
+    INVALID_CONTEXT = "INVALID_CONTEXT"
+    GENERAL = "GENERAL"
+    PROVIDER_NOT_READY = "PROVIDER_NOT_READY"
+    PROVIDER_FATAL = "PROVIDER_FATAL"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationDetails:
+    """The value of a flag and why it has it.
+
+    value: the variant's value, or the caller's default.
+    variant: the name of the variant, None if the default was served.
+    error_code, error_message: set exactly if reason is ERROR.
+    rule_index: which rule decided, counted from 0; None if none did.
+    generation: the number of the configuration that answered; rises with each reload.
+    """
+
+    flag_key: str
+    value: Any
+    variant: str | None = None
+    reason: Reason = Reason.UNKNOWN
+    error_code: ErrorCode | None = None
+    error_message: str | None = None
+    rule_index: int | None = None
+    generation: int = 0
+    metadata: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError("EvaluationDetails has no truth value; read .value")

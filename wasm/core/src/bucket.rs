@@ -1,0 +1,139 @@
+//! Buckets: the hash of constant text and slots, and the predicates that compare it with bounds.
+
+use crate::abi::{bound_at, bucket_at, encoding, kind, outcome, part_at, part_kind};
+use crate::cbor;
+use crate::config::Node;
+use crate::hash::{murmur3, Murmur3};
+use crate::machine::{Machine, BUCKETED};
+use crate::read::{slice, u32_at, u64_at};
+use crate::value::Value;
+
+impl<'a> Machine<'a> {
+    /// The bucket number `index`, or None if a part of its key is missing or of the wrong kind.
+    #[inline(never)]
+    fn bucket(&mut self, index: u32) -> Option<u32> {
+        let spec = slice(self.config.buckets, (index as usize).wrapping_mul(bucket_at::SIZE), bucket_at::SIZE);
+        let seed = u32_at(spec, bucket_at::SEED);
+        let first = u32_at(spec, bucket_at::FIRST_PART);
+        let count = u32_at(spec, bucket_at::PART_COUNT);
+        let how = spec.get(bucket_at::ENCODING).copied().unwrap_or(0);
+        let not_empty = spec.get(bucket_at::FLAGS).map_or(false, |flags| flags & 1 != 0);
+        let (kind_of_part, arg) = self.part(first);
+        if count == 1 && how == encoding::UTF8 && kind_of_part == part_kind::SLOT {
+            // The common case: one text, hashed in one go.
+            let value = self.hot_slot(arg as u16);
+            if value.kind() != kind::TEXT || (not_empty && value.len() == 0) {
+                return None;
+            }
+            self.spend(value.len() as usize / 256);
+            return Some(self.remember(murmur3(self.fixed_text(value), seed)));
+        }
+        let mut hash = Murmur3::new(seed);
+        for step in 0..count {
+            let (kind_of_part, arg) = self.part(first.wrapping_add(step));
+            if kind_of_part == part_kind::LITERAL {
+                let literal = self.fixed_text(self.constant(arg));
+                match how {
+                    encoding::BACKSLASH => hash.update_backslash(literal),
+                    _ => hash.update(literal),
+                }
+                continue;
+            }
+            let value = self.slot(arg as u16);
+            self.spend(value.len() as usize / 256);
+            if !self.absorb(&mut hash, value, how, not_empty) {
+                return None;
+            }
+        }
+        Some(self.remember(hash.finish()))
+    }
+
+    fn part(&self, index: u32) -> (u8, u32) {
+        let part = slice(self.config.parts, (index as usize).wrapping_mul(part_at::SIZE), part_at::SIZE);
+        (part.get(part_at::KIND).copied().unwrap_or(0), u32_at(part, part_at::ARG))
+    }
+
+    #[inline(never)]
+    fn absorb(&self, hash: &mut Murmur3, value: Value, how: u8, not_empty: bool) -> bool {
+        match (value.kind(), how) {
+            (kind::TEXT, _) if not_empty && value.len() == 0 => return false,
+            (kind::TEXT, encoding::BACKSLASH) => hash.update_backslash(self.fixed_text(value)),
+            (kind::TEXT, encoding::CBOR) => {
+                hash.update(cbor::head(cbor::major::TEXT, u64::from(value.len())).as_bytes());
+                hash.update(self.fixed_text(value));
+            }
+            (kind::TEXT, _) => hash.update(self.fixed_text(value)),
+            (kind::INT, encoding::CBOR) => hash.update(cbor::int(value.as_int()).as_bytes()),
+            (kind::FLOAT, encoding::CBOR) => hash.update(cbor::float(value.as_float()).as_bytes()),
+            (kind::BOOL, encoding::CBOR) => {
+                hash.update(cbor::simple(if value.bits != 0 { cbor::TRUE } else { cbor::FALSE }).as_bytes())
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// Keeps the bucket for the decision and the trace.
+    fn remember(&mut self, hash: u32) -> u32 {
+        self.bucket = BUCKETED | u64::from(hash);
+        hash
+    }
+
+    /// Whether the bucket lies inside the percentage of now.
+    #[inline(never)]
+    pub(crate) fn rollout(&mut self, node: Node<'_>) -> Option<bool> {
+        self.spend(usize::from(node.slot()));
+        let hash = self.bucket(node.a())?;
+        let percentage = self.percentage(node.b(), node.slot());
+        // NaN is neither: it fails the second comparison.
+        Some(percentage != 0.0 && f64::from(hash) / f64::from(u32::MAX) <= percentage)
+    }
+
+    /// Where the bucket leads among the bounds.
+    #[inline(always)]
+    pub(crate) fn split(&mut self, node: Node<'_>) -> u32 {
+        let hash = match self.bucket(node.a()) {
+            Some(hash) => u64::from(hash),
+            None => {
+                self.outcome = outcome::UNKNOWN;
+                return node.unknown();
+            }
+        };
+        self.outcome = outcome::YES;
+        for step in 0..u32::from(node.slot()) {
+            self.spend(1);
+            let at = (node.b().wrapping_add(step) as usize).wrapping_mul(bound_at::SIZE);
+            if hash < u64_at(self.config.bounds, at.wrapping_add(bound_at::UPPER)) {
+                return u32_at(self.config.bounds, at.wrapping_add(bound_at::NODE));
+            }
+        }
+        self.outcome = outcome::NO;
+        node.no()
+    }
+
+    /// The percentage of now, by the `count` segments from `first` on.
+    fn percentage(&self, first: u32, count: u16) -> f64 {
+        use crate::abi::segment_at as at;
+        let now_ms = self.request.now_us.div_euclid(1000);
+        let read = |index: u32, field: usize| {
+            let segment = (index as usize).wrapping_mul(at::SIZE);
+            crate::read::u64_at(self.config.segments, segment.wrapping_add(field))
+        };
+        let mut found = None;
+        for step in 0..u32::from(count) {
+            let index = first.wrapping_add(step);
+            if read(index, at::FROM_MS) as i64 > now_ms {
+                break;
+            }
+            found = Some(index);
+        }
+        match found {
+            None => 0.0,
+            Some(index) => {
+                let double = |field| f64::from_bits(read(index, field));
+                let (t0, t1, p0, p1) = (double(at::T0), double(at::T1), double(at::P0), double(at::P1));
+                p0 + (p1 - p0) * ((now_ms as f64 - t0) / (t1 - t0))
+            }
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The predicates that compare one slot with a run of constants.
+
+use crate::abi::{kind, op, version_dialect};
+use crate::config::Node;
+use crate::machine::Machine;
+use crate::value::satisfies;
+use crate::version::{numeric_matches, SemVer};
+use crate::{decimal, text};
+
+impl<'a> Machine<'a> {
+    #[inline(always)]
+    pub(crate) fn text_in(&mut self, node: Node<'_>) -> Option<bool> {
+        let value = self.hot_slot(node.slot());
+        if value.kind() != kind::TEXT {
+            return None;
+        }
+        let wanted = self.fixed_text(value);
+        if node.flags() & 1 != 0 {
+            return Some(self.text_in_sorted(node, wanted));
+        }
+        self.spend(node.b() as usize);
+        let mut index = node.a();
+        let end = node.a().wrapping_add(node.b());
+        while index != end {
+            let constant = self.hot_constant(index);
+            // The length decides most often, so it is looked at before the bytes are.
+            if constant.len() == value.len() && text::same(self.fixed_text(constant), wanted) {
+                return Some(true);
+            }
+            index = index.wrapping_add(1);
+        }
+        Some(false)
+    }
+
+    #[inline(never)]
+    fn text_in_sorted(&mut self, node: Node<'_>, wanted: &[u8]) -> bool {
+        let (mut low, mut high) = (node.a(), node.a().wrapping_add(node.b()));
+        while low < high {
+            self.spend(1);
+            let middle = low.wrapping_add(high.wrapping_sub(low) / 2);
+            match self.fixed_text(self.constant(middle)).cmp(wanted) {
+                core::cmp::Ordering::Equal => return true,
+                core::cmp::Ordering::Less => low = middle.wrapping_add(1),
+                core::cmp::Ordering::Greater => high = middle,
+            }
+        }
+        false
+    }
+
+    #[inline(always)]
+    pub(crate) fn text_affix(&mut self, node: Node<'_>) -> Option<bool> {
+        let value = self.hot_slot(node.slot());
+        if value.kind() != kind::TEXT {
+            return None;
+        }
+        let whole = self.fixed_text(value);
+        let mut index = node.a();
+        let end = node.a().wrapping_add(node.b());
+        while index != end && !self.is_over() {
+            self.spend(1);
+            let part = self.fixed_text(self.hot_constant(index));
+            let holds = match node.op() {
+                op::TEXT_PREFIX => text::starts(whole, part),
+                op::TEXT_SUFFIX => text::ends(whole, part),
+                _ => {
+                    self.spend(text::find_cost(whole, part));
+                    text::find(whole, part)
+                }
+            };
+            if holds {
+                return Some(true);
+            }
+            index = index.wrapping_add(1);
+        }
+        Some(false)
+    }
+
+    #[inline(never)]
+    pub(crate) fn number_compare(&mut self, node: Node<'_>) -> Option<bool> {
+        let value = self.slot(node.slot());
+        let number = match value.kind() {
+            kind::INT => value.as_int() as f64,
+            kind::FLOAT => value.as_float(),
+            _ => return None,
+        };
+        self.spend(node.b() as usize);
+        let mut index = node.a();
+        let end = node.a().wrapping_add(node.b());
+        while index != end {
+            let other = self.constant(index).scalar_number().to_float();
+            if satisfies(number.partial_cmp(&other), node.flags()) {
+                return Some(true);
+            }
+            index = index.wrapping_add(1);
+        }
+        Some(false)
+    }
+
+    #[inline(never)]
+    pub(crate) fn version(&mut self, node: Node<'_>) -> Option<bool> {
+        let (dialect, count) = (node.flags() >> 4, node.b() & 0xFFFF);
+        let value = self.slot(node.slot());
+        self.spend((count as usize).wrapping_mul(4).wrapping_add(value.len() as usize / 64));
+        let printed;
+        let version = match value.kind() {
+            kind::TEXT => self.fixed_text(value),
+            kind::INT if dialect == version_dialect::SEM_VER => {
+                printed = decimal::int(value.as_int());
+                printed.as_bytes()
+            }
+            kind::FLOAT if dialect == version_dialect::SEM_VER => {
+                printed = decimal::repr(value.as_float());
+                printed.as_bytes()
+            }
+            _ => return None,
+        };
+        let this = &*self;
+        let mut constants = (node.a()..node.a().wrapping_add(count)).map(|index| this.fixed_text(this.constant(index)));
+        if dialect != version_dialect::SEM_VER {
+            if version.is_empty() {
+                return None;
+            }
+            return Some(numeric_matches(dialect, version, constants, node.flags() & 7));
+        }
+        let version = SemVer::parse(version)?;
+        Some(constants.any(|text| match SemVer::parse(text) {
+            None => false,
+            Some(other) => match node.b() >> 16 {
+                1 => version.same_major(&other),
+                2 => version.same_minor(&other),
+                _ => satisfies(Some(version.compare(&other)), node.flags() & 7),
+            },
+        }))
+    }
+
+    #[inline(never)]
+    pub(crate) fn in_const(&mut self, node: Node<'_>) -> bool {
+        let value = self.slot(node.slot());
+        let mut index = node.a();
+        let end = node.a().wrapping_add(node.b());
+        while index != end && !self.is_over() {
+            self.spend(1);
+            let constant = self.constant(index);
+            if self.equal(value, constant, true) {
+                return true;
+            }
+            index = index.wrapping_add(1);
+        }
+        false
+    }
+}

@@ -1,0 +1,240 @@
+//! The exports of `core.wasm`, and the only `unsafe` code: statics, and slices of linear memory.
+//!
+//! An instance is used by one thread at a time and every export returns before the next is called, so the statics are
+//! never aliased; that is the whole safety argument, and schema/README.md section 8 makes it a rule for hosts.
+#![no_std]
+#![no_main]
+#![deny(clippy::undocumented_unsafe_blocks)]
+
+use core::arch::wasm32::{memory_grow, memory_size};
+use core::ptr::{addr_of, addr_of_mut};
+use pyflagwasm_core::abi::{error_code, limits_layout, scratch_layout, status, FINGERPRINT};
+use pyflagwasm_core::batch;
+use pyflagwasm_core::config::View;
+use pyflagwasm_core::machine::{pack_error, Machine};
+use pyflagwasm_core::request::Request;
+use pyflagwasm_core::trace::Trace;
+use pyflagwasm_core::verify::verify;
+use pyflagwasm_core::work::Work;
+
+const PAGE: usize = 65536;
+
+/// A region of linear memory above the statics.
+#[derive(Clone, Copy)]
+struct Region {
+    at: usize,
+    len: usize,
+}
+
+struct State {
+    live: Region,
+    view: View<'static>,
+    idle: Region,
+    staged: Region,
+    staged_view: View<'static>,
+}
+
+const NOWHERE: Region = Region { at: 0, len: 0 };
+
+#[repr(C, align(16))]
+struct Scratch([u8; scratch_layout::SIZE]);
+
+static mut SCRATCH: Scratch = Scratch([0; scratch_layout::SIZE]);
+static mut WORK: Work = Work::new();
+static mut STATE: State =
+    State { live: NOWHERE, view: View::EMPTY, idle: NOWHERE, staged: NOWHERE, staged_view: View::EMPTY };
+
+extern "C" {
+    /// The first byte behind the statics; its address is the linker's.
+    static __heap_base: u8;
+}
+
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    core::arch::wasm32::unreachable()
+}
+
+fn state() -> &'static mut State {
+    // SAFETY: one thread, and no export calls another while it holds this (module header).
+    unsafe { &mut *addr_of_mut!(STATE) }
+}
+
+fn work() -> &'static mut Work {
+    // SAFETY: one thread, and each export asks for it once (module header).
+    unsafe { &mut *addr_of_mut!(WORK) }
+}
+
+fn request_area() -> &'static [u8] {
+    // SAFETY: the range lies inside SCRATCH and does not overlap the output area; the host writes between calls only.
+    unsafe {
+        core::slice::from_raw_parts(
+            addr_of!(SCRATCH.0).cast::<u8>().add(scratch_layout::REQUEST_OFFSET),
+            scratch_layout::REQUEST_SIZE,
+        )
+    }
+}
+
+fn output_area() -> &'static mut [u8] {
+    // SAFETY: the range lies inside SCRATCH and does not overlap the request area; each export asks for it once.
+    unsafe {
+        core::slice::from_raw_parts_mut(
+            addr_of_mut!(SCRATCH.0).cast::<u8>().add(scratch_layout::OUTPUT_OFFSET),
+            scratch_layout::OUTPUT_SIZE,
+        )
+    }
+}
+
+fn region_bytes(region: Region) -> &'static [u8] {
+    // SAFETY: regions are made by region_reserve only: above the statics, inside of memory, which never shrinks.
+    unsafe { core::slice::from_raw_parts(region.at as *const u8, region.len) }
+}
+
+fn region_bytes_mut(region: Region) -> &'static mut [u8] {
+    // SAFETY: as above; the idle region never overlaps the live one, and nothing else refers to it.
+    unsafe { core::slice::from_raw_parts_mut(region.at as *mut u8, region.len) }
+}
+
+fn align(at: usize) -> usize {
+    at.wrapping_add(15) & !15
+}
+
+/// The live configuration and the request in scratch, or the error that stands for their absence.
+#[inline(always)]
+fn ready() -> Result<(&'static View<'static>, Request<'static>), u8> {
+    let state = state();
+    if state.live.len == 0 {
+        return Err(error_code::NO_CONFIG);
+    }
+    match Request::parse(request_area(), state.view.slot_count) {
+        Some(request) => Ok((&state.view, request)),
+        None => Err(error_code::BAD_REQUEST),
+    }
+}
+
+/// schema/README.md section 2 tells what each export does.
+#[no_mangle]
+pub extern "C" fn abi_fingerprint() -> i64 {
+    FINGERPRINT as i64
+}
+
+/// Address of the scratch.
+#[no_mangle]
+pub extern "C" fn scratch_base() -> i32 {
+    // SAFETY: only the address is taken.
+    (unsafe { addr_of!(SCRATCH) }) as usize as i32
+}
+
+/// Places the idle region in the gap before the live one, or behind it.
+#[no_mangle]
+pub extern "C" fn region_reserve(len: i32) -> i32 {
+    let state = state();
+    state.idle = NOWHERE;
+    state.staged = NOWHERE;
+    let len = len as u32 as usize;
+    // SAFETY: only the address is taken.
+    let bottom = align((unsafe { addr_of!(__heap_base) }) as usize);
+    let top = memory_size(0).wrapping_mul(PAGE);
+    if len == 0 {
+        return 0;
+    }
+    let at = if state.live.len == 0 || len <= state.live.at.wrapping_sub(bottom) {
+        bottom
+    } else {
+        align(state.live.at.wrapping_add(state.live.len))
+    };
+    let end = match at.checked_add(len) {
+        Some(end) => end,
+        None => return 0,
+    };
+    if end > top && memory_grow(0, (end.wrapping_sub(top).wrapping_add(PAGE - 1)) / PAGE) == usize::MAX {
+        return 0;
+    }
+    state.idle = Region { at, len };
+    at as i32
+}
+
+/// Verifies the configuration in the idle region.
+#[no_mangle]
+pub extern "C" fn config_stage(len: i32) -> i64 {
+    let state = state();
+    state.staged = NOWHERE;
+    let len = len as u32 as usize;
+    if state.idle.len == 0 || len == 0 || len > state.idle.len {
+        return i64::from(status::NO_REGION);
+    }
+    let region = Region { at: state.idle.at, len };
+    match verify(region_bytes(region)) {
+        Ok(view) => {
+            state.staged = region;
+            state.staged_view = view;
+            i64::from(status::OK)
+        }
+        Err((refusal, index)) => (u64::from(index) << 32 | u64::from(refusal)) as i64,
+    }
+}
+
+/// Makes the staged configuration live.
+#[no_mangle]
+pub extern "C" fn config_commit() -> i32 {
+    let state = state();
+    if state.staged.len == 0 {
+        return i32::from(status::NOT_STAGED);
+    }
+    state.live = state.staged;
+    state.view = state.staged_view;
+    state.staged = NOWHERE;
+    state.idle = NOWHERE;
+    i32::from(status::OK)
+}
+
+/// Decides one flag.
+#[no_mangle]
+pub extern "C" fn evaluate(flag: i32) -> i64 {
+    (match ready() {
+        Ok((view, request)) => Machine::new(view, request, None, work()).evaluate(flag as u32),
+        Err(code) => pack_error(code),
+    }) as i64
+}
+
+/// Decides the flags whose indices lie in the cells of the output area.
+#[no_mangle]
+pub extern "C" fn evaluate_many(count: i32) -> i32 {
+    let count = (count as u32 as usize).min(limits_layout::MAX_MANY);
+    let ready = ready();
+    let work = work();
+    for cell in output_area().chunks_exact_mut(8).take(count) {
+        let packed = match ready {
+            Ok((view, request)) => {
+                let flag = pyflagwasm_core::read::u32_at(cell, 0);
+                Machine::new(view, request, None, work).evaluate(flag)
+            }
+            Err(code) => pack_error(code),
+        };
+        cell.copy_from_slice(&packed.to_le_bytes());
+    }
+    count as i32
+}
+
+/// Decides one flag and leaves a trace in the output area.
+#[no_mangle]
+pub extern "C" fn explain(flag: i32) -> i64 {
+    let mut trace = Trace::new(output_area());
+    (match ready() {
+        Ok((view, request)) => Machine::new(view, request, None, work()).explain(flag as u32, &mut trace),
+        Err(code) => pack_error(code),
+    }) as i64
+}
+
+/// Decides one flag for the rows of the batch in the idle region.
+#[no_mangle]
+pub extern "C" fn evaluate_batch(flag: i32, rows: i32) -> i64 {
+    let idle = state().idle;
+    let (came, done) = match ready() {
+        Ok((view, request)) if idle.len >= 8 => {
+            batch::evaluate_batch(view, request, region_bytes_mut(idle), work(), flag as u32, rows as u32)
+        }
+        _ => (status::BAD_BATCH, 0),
+    };
+    (u64::from(done) << 32 | u64::from(came)) as i64
+}
