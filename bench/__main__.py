@@ -1,10 +1,10 @@
 """`python -m bench`: time an evaluation and its parts, as ratios to an awaited no-op of the same run.
 
-    python -m bench                    all rows
-    python -m bench evaluate swap      rows whose name begins so
-    python -m bench --quick            fewer rounds
-    python -m bench --check            call each subject once and fail on a wrong answer; times nothing
-    python -m bench --json FILE        also write the rows, with machine and versions
+python -m bench                    all rows
+python -m bench evaluate swap      rows whose name begins so
+python -m bench --quick            fewer rounds
+python -m bench --check            call each subject once and fail on a wrong answer; times nothing
+python -m bench --json FILE        also write the rows, with machine and versions
 """
 
 from __future__ import annotations

@@ -7,7 +7,9 @@ stops early still tests four conditions, looks through a list of ten, reads two 
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 COUNTRIES = ("US", "CA", "GB", "DE", "FR", "NL", "SE", "NO", "DK", "FI")
@@ -82,13 +84,9 @@ def murmur3(data: bytes) -> int:
 
 def by_hand() -> Callable[[dict[str, Any]], str]:
     """W1 as a Python programmer would write it for this one flag, with `mmh3` if it is installed."""
-    try:
-        from mmh3 import hash as native
-
-        def hashed(data: bytes) -> int:
-            return native(data, 0, signed=False)
-    except ImportError:
-        hashed = murmur3
+    hashed: Callable[[bytes], int] = murmur3
+    if importlib.util.find_spec("mmh3"):
+        hashed = partial(importlib.import_module("mmh3").hash, signed=False)
     countries = frozenset(COUNTRIES)
     key = TARGET.encode()
     prefix = bytes([0x82, 0x60 + len(key)]) + key

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -38,7 +40,7 @@ def baselines() -> list[Subject]:
     ]
     if TESTS.is_dir():
         sys.path.insert(0, str(TESTS))
-        from reference import Reference
+        Reference = importlib.import_module("reference").Reference
 
         config = compiled(50)
         scratch = memoryview(bytearray(1 << 16))
@@ -46,7 +48,7 @@ def baselines() -> list[Subject]:
         request, reference = bytes(scratch[:size]), Reference(config.ir)
         subjects.append(
             Subject("baseline/reference", lambda: reference.evaluate(config.flags[TARGET].index, request),
-                    lambda decision: decision.variant in (2, 3), number=20, note="the IR in plain Python, encoded before"),
+                    lambda decision: decision.variant in (2, 3), number=20, note="the IR in plain Python"),
         )  # fmt: skip
     return subjects
 
@@ -65,11 +67,11 @@ def boundary() -> list[Subject]:
         Encoder(config).encode(user(), config.flags[TARGET].slots, instance.scratch, NOW_US)
         number = 2000 if host == "portable" else 200
         for name, key in (("constant", SIMPLE), ("W1", TARGET)):
-            index = config.flags[key].index
+            call = partial(instance.evaluate, config.flags[key].index)
+            row = f"boundary/{host}/{name}"
             subjects.append(
-                Subject(f"boundary/{host}/{name}", lambda i=instance, n=index: i.evaluate(n),
-                        lambda packed: packed & 0xFFFF < 4, number=number, note="evaluate() alone"),
-            )  # fmt: skip
+                Subject(row, call, lambda packed: packed & 0xFFFF < 4, number=number, note="evaluate() alone")
+            )
     return subjects
 
 
@@ -93,15 +95,13 @@ def encoding() -> list[Subject]:
 
 
 def official(texts: list[str]) -> int:
-    import flatbuffers
-
-    builder = flatbuffers.Builder(256)
+    builder: Any = importlib.import_module("flatbuffers").Builder(256)
     offsets = [builder.CreateString(text) for text in texts]
     builder.StartObject(len(texts))
     for slot, offset in enumerate(offsets):
         builder.PrependUOffsetTRelativeSlot(slot, offset, 0)
     builder.Finish(builder.EndObject())
-    return len(builder.Output())
+    return len(bytes(builder.Output()))
 
 
 async def evaluations() -> list[Subject]:

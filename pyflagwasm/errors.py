@@ -1,16 +1,16 @@
 """Every exception that pyflagwasm raises.
 
-    FlagWasmError                    base, never raised itself
-      ConfigError                    whoever wrote the configuration must act
-      EvaluationError                base; whoever calls must act; raised with strict=True only
-        FlagNotFoundError
-        TypeMismatchError
-        TargetingKeyMissingError
-        InvalidContextError
-        FlagError                    the flag itself cannot be evaluated
-      GuestError                     base; the build or this library is wrong
-        GuestTrapError
-        AbiMismatchError
+FlagWasmError                    base, never raised itself
+  ConfigError                    whoever wrote the configuration must act
+  EvaluationError                base; whoever calls must act; raised with strict=True only
+    FlagNotFoundError
+    TypeMismatchError
+    TargetingKeyMissingError
+    InvalidContextError
+    FlagError                    the flag itself cannot be evaluated
+  GuestError                     base; the build or this library is wrong
+    GuestTrapError
+    AbiMismatchError
 """
 
 from __future__ import annotations

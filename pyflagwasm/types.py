@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
-class Reason(str, enum.Enum):
+class Reason(enum.StrEnum):
     """OpenFeature's reasons; compares equal to its text."""
 
     UNKNOWN = "UNKNOWN"
@@ -24,11 +24,8 @@ class Reason(str, enum.Enum):
     STALE = "STALE"
     ERROR = "ERROR"
 
-    def __str__(self) -> str:
-        return self.value
 
-
-class ErrorCode(str, enum.Enum):
+class ErrorCode(enum.StrEnum):
     """OpenFeature's error codes; compares equal to its text."""
 
     FLAG_NOT_FOUND = "FLAG_NOT_FOUND"
@@ -39,9 +36,6 @@ class ErrorCode(str, enum.Enum):
     GENERAL = "GENERAL"
     PROVIDER_NOT_READY = "PROVIDER_NOT_READY"
     PROVIDER_FATAL = "PROVIDER_FATAL"
-
-    def __str__(self) -> str:
-        return self.value
 
 
 @dataclass(frozen=True, slots=True)

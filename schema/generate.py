@@ -1,6 +1,6 @@
 """Write the boundary's constants for Python, Rust and JavaScript from layout.toml and the .fbs files.
 
-    python schema/generate.py            write pyflagwasm/_abi.py, wasm/core/src/abi.rs, wasm/abi.mjs, tests/fbs_generated/
+    python schema/generate.py            write _abi.py, abi.rs, abi.mjs and tests/fbs_generated/ to their places
     python schema/generate.py --check    write nothing; exit 1 if any of them is stale
 
 The readers in tests/fbs_generated/ are the output of the official `flatc` 2.0.8; without flatc they are left alone.
@@ -90,7 +90,14 @@ def screaming(name: str) -> str:
 
 
 def python_module(s: Schema) -> str:
-    out = [f'"""The constants of the boundary. {HEADER}"""', "", "import enum", "import struct", "from typing import Final", ""]
+    out = [
+        f'"""The constants of the boundary. {HEADER}"""',
+        "",
+        "import enum",
+        "import struct",
+        "from typing import Final",
+        "",
+    ]
     out += [f"FINGERPRINT: Final = {s.fingerprint:#x}", ""]
     for name, members in s.enums.items():
         kind = "IntFlag" if name == "Order" else "IntEnum"
@@ -100,7 +107,10 @@ def python_module(s: Schema) -> str:
     for name in s.structs:
         _, size, code = struct_layout(s, name)
         fields = ", ".join(m for m, _ in s.structs[name])
-        out += [f"{screaming(name)}: Final = struct.Struct({code!r})  # {fields}", f"{screaming(name)}_SIZE: Final = {size}"]
+        out += [
+            f"{screaming(name)}: Final = struct.Struct({code!r})  # {fields}",
+            f"{screaming(name)}_SIZE: Final = {size}",
+        ]
     out += [""]
     for name, table in s.tables.items():
         out += [f"{screaming(name)}_FIELDS: Final = {tuple(table)!r}"]

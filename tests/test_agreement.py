@@ -86,7 +86,7 @@ def test_random_programs_execute_every_operation(instance: Instance) -> None:
 
 
 @given(strategies.cases, strategies.randoms)
-@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=50, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 def test_programs_that_shrink(instance: Instance, case: Any, rng: Any) -> None:
     instance.load(case.ir)
     for flag in range(case.flag_count):

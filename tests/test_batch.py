@@ -132,7 +132,8 @@ def test_a_batch_that_cannot_be_is_refused(config: CompiledConfig, at: int, valu
     instance.load(config.ir, config.digest)
     encoder.encode({}, entry.slots, instance.scratch, 0)
     data = bytearray(batch(config, {"age": [17, 18]}, 2)[0])
-    data[at : at + (1 if at == 10 else 2 if at == 8 else 4)] = value.to_bytes(1 if at == 10 else 2 if at == 8 else 4, "little")
+    size = {8: 2, 10: 1}.get(at, 4)
+    data[at : at + size] = value.to_bytes(size, "little")
     instance.reserve(len(data))[:] = bytes(data)
     assert instance.evaluate_batch(entry.index, 2) == (_abi.Status.BAD_BATCH, 0)
     assert instance.evaluate(entry.index) & 0xFFFF in (0, 4, 65535), "the instance goes on"

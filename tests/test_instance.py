@@ -310,3 +310,15 @@ def test_swaps_do_not_use_up_memory(live: Instance, config: CompiledConfig) -> N
         live.load(config.ir, config.digest)
         sizes.append(live.memory_size)
     assert len(set(sizes[2:])) == 1
+
+
+@pytest.mark.parametrize("host", ["portable", "public"])
+def test_a_call_that_outlives_its_instance_still_works(host: str) -> None:
+    """The addresses behind a call lie in objects of the instance: without these it would call freed memory."""
+    instance = Instance(host=host)
+    expected, evaluate = instance.evaluate(0), instance.evaluate
+    del instance
+    gc.collect()
+    noise = [Instance(host=host) for _ in range(3)]
+    assert evaluate(0) == expected
+    assert len(noise) == 3

@@ -246,6 +246,17 @@ def test_reduce(items: Any, expected: Any) -> None:
     assert final_stack(out, [items]) == [expected]
 
 
+def test_two_lists_that_were_made_are_two_even_if_empty() -> None:
+    for count in (0, 1):
+        out = Assembler()
+        for _ in range(2):
+            for _ in range(count):
+                out.emit(Op.PushSlot, slot=0)
+            out.emit(Op.MakeList, a=count)
+        out.emit(Op.Equal)
+        assert final_stack(out, [1]) == [False]
+
+
 def test_the_very_same_list() -> None:
     """Loosely equal: a list equals itself, found twice, and no other one."""
     for other, expected in ((0, True), (1, False)):

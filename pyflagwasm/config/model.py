@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, TypeAlias, Union
+from typing import Any, TypeAlias
 
 from .._abi import Encoding, ErrorCode, LoopKind, Op, Reason, TimeUnit
 
@@ -52,9 +52,6 @@ class Slot:
         return ".".join(self.args) if self.args else self.view
 
 
-# ---------------------------------------------------------------- buckets
-
-
 @dataclass(frozen=True, slots=True)
 class Bucket:
     """A hash of constant text and slots (schema/README.md 5.4), murmur3 x86 32, all 32 bits.
@@ -77,9 +74,6 @@ class Segment:
     t1: float
     p0: float
     p1: float
-
-
-# ---------------------------------------------------------------- values
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +106,7 @@ class Apply:
     """
 
     op: Op
-    args: tuple["Value", ...]
+    args: tuple[Value, ...]
     flags: int = 0
 
 
@@ -120,7 +114,7 @@ class Apply:
 class Path:
     """Follow text keys into a base value: {"var": "a.b"} inside a loop."""
 
-    base: "Value"
+    base: Value
     keys: tuple[str, ...]
 
 
@@ -128,7 +122,7 @@ class Path:
 class Fractional:
     """flagd's fractional over evaluated arguments. `generation` 0 hashes CBOR, 1 hashes text."""
 
-    args: tuple["Value", ...]
+    args: tuple[Value, ...]
     flag_key: str
     targeting_key: Slot
     generation: int = 0
@@ -138,23 +132,23 @@ class Fractional:
 class Choose:
     """then if the condition is true, else otherwise (Unknown counts as false)."""
 
-    condition: "Condition"
-    then: "Value"
-    otherwise: "Value"
+    condition: Condition
+    then: Value
+    otherwise: Value
 
 
 @dataclass(frozen=True, slots=True)
 class FirstTruthy:
     """JsonLogic's `or` as a value: the first truthy argument, or the last one. At least one argument."""
 
-    args: tuple["Value", ...]
+    args: tuple[Value, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class FirstFalsy:
     """JsonLogic's `and` as a value: the first falsy argument, or the last one. At least one argument."""
 
-    args: tuple["Value", ...]
+    args: tuple[Value, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,14 +156,14 @@ class Loop:
     """map, filter, all, some, none, reduce over a list. `initial` for Reduce only."""
 
     kind: LoopKind
-    items: "Value"
-    body: "Value"
-    initial: "Value | None" = None
+    items: Value
+    body: Value
+    initial: Value | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class BlankSlots:
-    """The list of those `keys` whose slot is null, missing or the empty text: JsonLogic's `missing` with constant keys."""
+    """The list of those `keys` whose slot is null, missing or empty text: JsonLogic's `missing` with constant keys."""
 
     keys: tuple[tuple[str, Slot], ...]
 
@@ -179,15 +173,24 @@ class Raise:
     """Evaluating this fails with `error`, after the values of `args` were evaluated for their own failures."""
 
     error: ErrorCode
-    args: tuple["Value", ...] = ()
+    args: tuple[Value, ...] = ()
 
 
-Value: TypeAlias = Union[
-    Constant, SlotValue, Now, Item, Apply, Path, Fractional, Choose, FirstTruthy, FirstFalsy, Loop, BlankSlots, Raise
-]
-
-
-# ---------------------------------------------------------------- conditions
+Value: TypeAlias = (
+    Constant
+    | SlotValue
+    | Now
+    | Item
+    | Apply
+    | Path
+    | Fractional
+    | Choose
+    | FirstTruthy
+    | FirstFalsy
+    | Loop
+    | BlankSlots
+    | Raise
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,19 +204,19 @@ class Always:
 class All:
     """Kleene's and, left to right, stopping at the first False. Empty is true."""
 
-    items: tuple["Condition", ...]
+    items: tuple[Condition, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class AnyOf:
     """Kleene's or, left to right, stopping at the first True. Empty is false."""
 
-    items: tuple["Condition", ...]
+    items: tuple[Condition, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Not:
-    item: "Condition"
+    item: Condition
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,13 +273,10 @@ class Labelled:
     but for constants, which become a jump."""
 
     label: int
-    condition: "Condition"
+    condition: Condition
 
 
-Condition: TypeAlias = Union[Always, All, AnyOf, Not, Test, NowAtLeast, InRollout, Truth, Shared, Labelled]
-
-
-# ---------------------------------------------------------------- actions
+Condition: TypeAlias = Always | All | AnyOf | Not | Test | NowAtLeast | InRollout | Truth | Shared | Labelled
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,20 +302,22 @@ class When:
     """then if the condition is true, else otherwise; Unknown is otherwise, unless `unknown` is given."""
 
     condition: Condition
-    then: "Action"
-    otherwise: "Action" = FallThrough()
-    unknown: "Action | None" = None
+    then: Action
+    otherwise: Action = FallThrough()
+    unknown: Action | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SplitBy:
-    """The action of the first cut whose upper bound lies above the bucket; `miss` if none does; `unknown` if a part of the
-    bucketing key is missing. Cuts: (upper bound of the raw hash, 0 .. 2**32; action)."""
+    """The action of the first cut whose upper bound lies above the bucket; `miss` if none does.
+
+    `unknown` if a part of the bucketing key is missing. Cuts: (upper bound of the raw hash, 0 .. 2**32; action).
+    """
 
     bucket: Bucket
-    cuts: tuple[tuple[int, "Action"], ...]
-    miss: "Action"
-    unknown: "Action"
+    cuts: tuple[tuple[int, Action], ...]
+    miss: Action
+    unknown: Action
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,15 +327,15 @@ class ServeNamed:
     value: Value
     names: tuple[str, ...]
     reason: Reason
-    on_null: "Action"
-    on_other: "Action"
+    on_null: Action
+    on_other: Action
 
 
 @dataclass(frozen=True, slots=True)
 class Steps:
     """One after the other until one decides. FallThrough in the last one falls through to the outside."""
 
-    items: tuple["Action", ...]
+    items: tuple[Action, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,13 +344,10 @@ class Rule:
 
     index: int
     title: str
-    action: "Action"
+    action: Action
 
 
-Action: TypeAlias = Union[Serve, Fail, FallThrough, When, SplitBy, ServeNamed, Steps, Rule]
-
-
-# ---------------------------------------------------------------- flags
+Action: TypeAlias = Serve | Fail | FallThrough | When | SplitBy | ServeNamed | Steps | Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -388,7 +387,7 @@ class Model:
     programs: tuple[Action, ...]
     shared: Mapping[str, Condition] = field(default_factory=dict)
     metadata: Mapping[str, JSON] = field(default_factory=lambda: NO_METADATA)
-    details: "DetailsTree | None" = None
+    details: DetailsTree | None = None
     """The vendor's own account of a decision, for `explain`; None where the vendor has none."""
 
 
@@ -396,5 +395,5 @@ class DetailsTree:
     """Base of what an importer attaches as `Model.details`: a pure function of the outcomes of labelled conditions."""
 
     def text(self, program: int, rule: int | None, outcomes: Mapping[int, bool]) -> str | None:
-        """The vendor's details for a decision of `program` by `rule`; `outcomes` maps labels to what they evaluated to."""
+        """The vendor's details for a decision of `program` by `rule`; `outcomes` maps labels to their outcomes."""
         raise TypeError("an importer's own subclass answers this")

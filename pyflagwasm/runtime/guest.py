@@ -261,7 +261,8 @@ class Guest:
         self._exports: Any = instance.exports(self._store)
         self.scratch_base = of.scratch_base
         self._doors = of.doors
-        self.frame = portable.Frame(_context(self._store), _explain, self._store)
+        # The calls hold addresses inside of the store and of the exports, and a caller may keep a call alone.
+        self.frame = portable.Frame(_context(self._store), _explain, (self._store, self._exports))
         self.calls: dict[str, Callable[..., int]] = {}
         self.released: dict[str, Callable[..., int]] = {}
         self.evaluate: Callable[[int], int]

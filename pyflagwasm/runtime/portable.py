@@ -43,7 +43,8 @@ class Frame:
     """What all calls of one instance share: the cells, and where they and the store lie. Not for two threads at once.
 
     explain: makes an exception of an export's name and the addresses of an error and a trap, both of which it frees.
-    keep: the store, which must outlive the last call. dead: why no call is possible any more, or None.
+    keep: what the addresses point into, store and exports, which must outlive the last call. dead: why no call is
+    possible any more, or None.
     """
 
     __slots__ = ("cells", "context", "dead", "explain", "keep", "trap", "view")

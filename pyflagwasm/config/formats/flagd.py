@@ -9,9 +9,10 @@ document's order, so an evaluator can refer to a later one; but they are replace
 variant's value. One that stays is an operator that does not exist.
 
 Answers are those of flagd's Python evaluator but for the limits of the core (schema/README.md 5 and 9) and these: `log`
-writes nothing; an infinite index of a look-up finds nothing; a NaN is not equal to itself inside a list either; in a loop, `fractional` still reads the targeting key of the evaluation context, and `var`
-with a computed or numeric key takes the default for a null that is there; the pair of a reduce is a new one each time;
-a targeting key that is no text is none; a list or object as a computed result never names a variant.
+writes nothing; an infinite index of a look-up finds nothing; a NaN is not equal to itself inside a list either; in a
+loop, `fractional` still reads the targeting key of the evaluation context, and `var` with a computed or numeric key
+takes the default for a null that is there; the pair of a reduce is a new one each time; a targeting key that is no
+text is none; a list or object as a computed result never names a variant.
 """
 
 from __future__ import annotations
