@@ -7,6 +7,7 @@ their way (branches, loops) are in reference.py.
 from __future__ import annotations
 
 import math
+import operator
 from typing import Any
 
 import reference_values as rv
@@ -20,7 +21,7 @@ from reference_values import (
     Unspecified,
     Value,
     bool_or_number,
-    fits,
+    in_64_bits,
     is_list,
     kind_of,
     new_list,
@@ -79,17 +80,19 @@ class StackOperations:
     def value_Add(self, node: Node, *terms: Value) -> Value:
         total: int | float = 0
         for term in terms:
-            total = fits(total + number_of(term))
+            total = in_64_bits(operator.add, total, number_of(term))
         return total
 
     def value_Multiply(self, node: Node, *factors: Value) -> Value:
         product: int | float = 1
         for factor in factors:
-            product = fits(product * number_of(factor))
+            product = in_64_bits(operator.mul, product, number_of(factor))
         return product
 
     def value_Subtract(self, node: Node, x: Value, y: Value = None) -> Value:
-        return fits(-number_of(x) if y is None else number_of(x) - number_of(y))
+        if y is not None:
+            return in_64_bits(operator.sub, number_of(x), number_of(y))
+        return in_64_bits(operator.mul, number_of(x), -1)
 
     def value_Divide(self, node: Node, x: Value, y: Value) -> Value:
         a, b = number_of(x), number_of(y)

@@ -84,9 +84,10 @@ def is_list(value: Value) -> bool:
     return kind_of(value) == Kind.List
 
 
-def fits(number: int | float) -> int | float:
-    """An integer beyond 64 bits is a double."""
-    return float(number) if isinstance(number, int) and not I64_MIN <= number <= I64_MAX else number
+def in_64_bits(operation: Callable[[Any, Any], int | float], x: int | float, y: int | float) -> int | float:
+    """The result, computed in doubles if it is an integer beyond 64 bits."""
+    result = operation(x, y)
+    return operation(float(x), float(y)) if isinstance(result, int) and not I64_MIN <= result <= I64_MAX else result
 
 
 def deeper(depth: int) -> int:

@@ -2,28 +2,29 @@
 
 use crate::value::Number;
 
-/// Of two integers the exact result, or the double nearest to it; else in doubles.
-fn either(x: Number, y: Number, exact: fn(i128, i128) -> i128, rounded: fn(f64, f64) -> f64) -> Number {
+/// Exact if both are integers and the result fits, else in doubles.
+fn either(x: Number, y: Number, exact: fn(i64, i64) -> Option<i64>, rounded: fn(f64, f64) -> f64) -> Number {
     if let (Number::Int(a), Number::Int(b)) = (x, y) {
-        let result = exact(i128::from(a), i128::from(b));
-        return i64::try_from(result).map_or(Number::Float(result as f64), Number::Int);
+        if let Some(result) = exact(a, b) {
+            return Number::Int(result);
+        }
     }
     Number::Float(rounded(x.to_float(), y.to_float()))
 }
 
 /// x + y.
 pub fn add(x: Number, y: Number) -> Number {
-    either(x, y, i128::wrapping_add, |a, b| a + b)
+    either(x, y, i64::checked_add, |a, b| a + b)
 }
 
 /// x - y.
 pub fn subtract(x: Number, y: Number) -> Number {
-    either(x, y, i128::wrapping_sub, |a, b| a - b)
+    either(x, y, i64::checked_sub, |a, b| a - b)
 }
 
 /// x * y.
 pub fn multiply(x: Number, y: Number) -> Number {
-    either(x, y, i128::wrapping_mul, |a, b| a * b)
+    either(x, y, i64::checked_mul, |a, b| a * b)
 }
 
 /// -x.

@@ -25,7 +25,7 @@ impl<'a> Machine<'a> {
             if value.kind() != kind::TEXT || (not_empty && value.len() == 0) {
                 return None;
             }
-            self.spend(value.len() as usize / 256);
+            self.spend(value.len() as usize / 64);
             return Some(self.remember(murmur3(self.fixed_text(value), seed)));
         }
         let mut hash = Murmur3::new(seed);
@@ -33,6 +33,7 @@ impl<'a> Machine<'a> {
             let (kind_of_part, arg) = self.part(first.wrapping_add(step));
             if kind_of_part == part_kind::LITERAL {
                 let literal = self.fixed_text(self.constant(arg));
+                self.spend(literal.len() / 64);
                 match how {
                     encoding::BACKSLASH => hash.update_backslash(literal),
                     _ => hash.update(literal),
@@ -40,7 +41,7 @@ impl<'a> Machine<'a> {
                 continue;
             }
             let value = self.slot(arg as u16);
-            self.spend(value.len() as usize / 256);
+            self.spend(value.len() as usize / 64);
             if !self.absorb(&mut hash, value, how, not_empty) {
                 return None;
             }

@@ -87,6 +87,7 @@ impl Sections {
         Ok(Sections {
             slot_count: match field(config_field::SLOT_COUNT) {
                 0 => 0,
+                at if at.wrapping_add(2) > bytes.len() => return Err(bad_root),
                 at => u32::from(u16_at(bytes, at)),
             },
             flags: vector(config_field::FLAGS, flag_at::SIZE)?,

@@ -26,6 +26,7 @@ impl<'a> Machine<'a> {
             0 if key.is_null() => (None, first),
             0 => (Some(self.hash_of(key)), first.wrapping_add(1)),
             _ if key.kind() == kind::TEXT => {
+                self.spend(key.len() as usize / 64);
                 let hash = murmur3(self.text(key), 0);
                 (Some(hash).filter(|_| key.len() > 0), first.wrapping_add(1))
             }
@@ -88,7 +89,7 @@ impl<'a> Machine<'a> {
             hash.update(cbor::head(cbor::major::LIST, 2).as_bytes());
         }
         for part in [self.constant(node.b()), targeting_key] {
-            self.spend(part.len() as usize / 256);
+            self.spend(part.len() as usize / 64);
             if as_cbor {
                 hash.update(cbor::head(cbor::major::TEXT, u64::from(part.len())).as_bytes());
             }
@@ -149,7 +150,7 @@ impl<'a> Machine<'a> {
     fn absorb_item(&mut self, hash: &mut Murmur3, value: Value) {
         match value.kind() {
             kind::TEXT => {
-                self.spend(value.len() as usize / 256);
+                self.spend(value.len() as usize / 64);
                 hash.update(cbor::head(cbor::major::TEXT, u64::from(value.len())).as_bytes());
                 hash.update(self.text(value));
             }
@@ -164,18 +165,23 @@ impl<'a> Machine<'a> {
 
     /// The pair whose key follows that of pair `last` in canonical order: shorter keys first, then by bytes.
     fn next_key(&mut self, object: Value, last: u32) -> u32 {
-        self.spend(object.len() as usize);
-        let order = |a: u32, b: u32| -> Ordering {
-            let (x, y) = (self.pair(object, a).0, self.pair(object, b).0);
-            x.len().cmp(&y.len()).then_with(|| self.text(x).cmp(self.text(y))).then(a.cmp(&b))
-        };
         let mut best = u32::MAX;
         for index in 0..object.len() {
-            let after_last = last == u32::MAX || order(index, last) == Ordering::Greater;
-            if after_last && (best == u32::MAX || order(index, best) == Ordering::Less) {
+            let after_last = last == u32::MAX || self.key_order(object, index, last) == Ordering::Greater;
+            if after_last && (best == u32::MAX || self.key_order(object, index, best) == Ordering::Less) {
                 best = index;
             }
         }
         best
+    }
+
+    #[inline(never)]
+    fn key_order(&mut self, object: Value, a: u32, b: u32) -> Ordering {
+        let (x, y) = (self.pair(object, a).0, self.pair(object, b).0);
+        self.spend(1);
+        x.len().cmp(&y.len()).then_with(|| {
+            self.spend(x.len() as usize / 64);
+            self.text(x).cmp(self.text(y)).then(a.cmp(&b))
+        })
     }
 }

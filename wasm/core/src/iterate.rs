@@ -20,8 +20,7 @@ impl<'a> Machine<'a> {
             return self.branch(node, false);
         }
         let collects = node.flags() == loop_kind::MAP || node.flags() == loop_kind::FILTER;
-        let room = if collects { (list.len() as usize).saturating_mul(value_at::SIZE) } else { 0 };
-        let result = self.reserve(room) as u32;
+        let result = if collects { self.reserve_list(list.len() as usize) } else { 0 } as u32;
         let item = self.member(list, 0);
         self.push_frame(Frame { node: at, list, index: 0, item, accumulator, result, count: 0 });
         self.branch(node, true)

@@ -66,6 +66,11 @@ impl<'a> Machine<'a> {
         at
     }
 
+    /// Room for a list of `count` Values. An empty one has its own place too, so that it is no other list.
+    pub(crate) fn reserve_list(&mut self, count: usize) -> usize {
+        self.reserve(count.max(1).saturating_mul(value_at::SIZE))
+    }
+
     /// Writes a Value into room that was reserved.
     #[inline(never)]
     pub(crate) fn store(&mut self, at: usize, value: Value) {
@@ -189,7 +194,7 @@ impl<'a> Machine<'a> {
     #[inline(never)]
     pub(crate) fn equal(&mut self, a: Value, b: Value, strictly: bool) -> bool {
         if a.kind() == kind::TEXT && b.kind() == kind::TEXT {
-            self.spend(a.len() as usize / 256);
+            self.spend(a.len() as usize / 64);
             return a.len() == b.len() && self.text(a) == self.text(b);
         }
         let (a, b) = (not_missing(a), not_missing(b));
@@ -269,7 +274,7 @@ impl<'a> Machine<'a> {
         }
         match a.kind() {
             kind::TEXT => {
-                self.spend(a.len() as usize / 256);
+                self.spend(a.len() as usize / 64);
                 Some(a.len() == b.len() && self.text(a) == self.text(b))
             }
             kind::LIST | kind::OBJECT if a.len() != b.len() => Some(false),
@@ -281,7 +286,7 @@ impl<'a> Machine<'a> {
 
     /// The member of an object with this key; the last, if there are several.
     pub(crate) fn find_member(&mut self, object: Value, key: Value) -> Option<Value> {
-        self.spend(object.len() as usize);
+        self.spend((object.len() as usize).saturating_mul(key.len() as usize / 64 + 1));
         let mut index = object.len();
         while index > 0 {
             index = index.wrapping_sub(1);

@@ -60,14 +60,16 @@ impl<'a> Machine<'a> {
 
     pub(crate) fn make_list(&mut self, count: u32) -> Value {
         let first = self.below(count);
-        self.spend(count as usize);
-        let at = self.reserve((count as usize).wrapping_mul(value_at::SIZE));
-        for index in 0..count as usize {
+        // What lies there, not what was asked for: on a stack that is too low the evaluation is stopped.
+        let count = self.height.wrapping_sub(first);
+        self.spend(count);
+        let at = self.reserve_list(count);
+        for index in 0..count {
             let value = self.peek(first.wrapping_add(index));
             self.store(at.wrapping_add(index.wrapping_mul(value_at::SIZE)), value);
         }
         self.height = first;
-        Value::reference(kind::LIST, space::ARENA, at, count as usize)
+        Value::reference(kind::LIST, space::ARENA, at, count)
     }
 
     pub(crate) fn merge(&mut self, count: u32) -> Value {
@@ -76,7 +78,7 @@ impl<'a> Machine<'a> {
         let length = |value: Value| if value.kind() == kind::LIST { value.len() as usize } else { 1 };
         let total = values.clone().fold(0_usize, |sum, at| sum.saturating_add(length(self.peek(at))));
         self.spend(total);
-        let start = self.reserve(total.saturating_mul(value_at::SIZE));
+        let start = self.reserve_list(total);
         let mut at = start;
         for value in values {
             let value = self.peek(value);
@@ -117,7 +119,7 @@ impl<'a> Machine<'a> {
                 keys = first;
             }
         }
-        let at = self.reserve((keys.len() as usize).wrapping_mul(value_at::SIZE));
+        let at = self.reserve_list(keys.len() as usize);
         let mut count = 0_usize;
         for index in 0..keys.len() {
             self.spend(1);

@@ -36,7 +36,7 @@ impl<'a> Machine<'a> {
     fn text_in_sorted(&mut self, node: Node<'_>, wanted: &[u8]) -> bool {
         let (mut low, mut high) = (node.a(), node.a().wrapping_add(node.b()));
         while low < high {
-            self.spend(1);
+            self.spend(wanted.len() / 64 + 1);
             let middle = low.wrapping_add(high.wrapping_sub(low) / 2);
             match self.fixed_text(self.constant(middle)).cmp(wanted) {
                 core::cmp::Ordering::Equal => return true,
@@ -57,8 +57,8 @@ impl<'a> Machine<'a> {
         let mut index = node.a();
         let end = node.a().wrapping_add(node.b());
         while index != end && !self.is_over() {
-            self.spend(1);
             let part = self.fixed_text(self.hot_constant(index));
+            self.spend(part.len() / 256 + 1);
             let holds = match node.op() {
                 op::TEXT_PREFIX => text::starts(whole, part),
                 op::TEXT_SUFFIX => text::ends(whole, part),
@@ -100,7 +100,15 @@ impl<'a> Machine<'a> {
     pub(crate) fn version(&mut self, node: Node<'_>) -> Option<bool> {
         let (dialect, count) = (node.flags() >> 4, node.b() & 0xFFFF);
         let value = self.slot(node.slot());
-        self.spend((count as usize).wrapping_mul(4).wrapping_add(value.len() as usize / 64));
+        // Each constant is read beside the attribute, which the numeric dialects read anew each time.
+        let each = value.len() as usize / 32 + 4;
+        self.spend((count as usize).saturating_mul(each));
+        for index in node.a()..node.a().wrapping_add(count) {
+            self.spend(self.constant(index).len() as usize / 32);
+        }
+        if self.is_over() {
+            return None;
+        }
         let printed;
         let version = match value.kind() {
             kind::TEXT => self.fixed_text(value),

@@ -13,6 +13,10 @@ use crate::value::Value;
 
 type Refusal = (u8, u32);
 
+/// What the checks of all nodes may cost together: nodes may share constants, so it is not bounded by the bytes.
+/// A step is one constant or bound, or 32 compared bytes.
+const BUDGET: u32 = 1 << 25;
+
 /// Checks the configuration in `bytes`. The error is a `Status` and the index of the first bad element.
 pub fn verify(bytes: &[u8]) -> Result<View<'_>, Refusal> {
     if bytes.len() > limits_layout::MAX_CONFIG {
@@ -28,7 +32,14 @@ pub fn verify(bytes: &[u8]) -> Result<View<'_>, Refusal> {
     all(sections.values.count, status::BAD_VALUE, |i| value(&view, i))?;
     all(sections.parts.count, status::BAD_BUCKET, |i| part(&view, &sections, i))?;
     all(sections.buckets.count, status::BAD_BUCKET, |i| bucket(&view, &sections, i))?;
-    all(sections.nodes.count, status::BAD_NODE, |i| node(&view, &sections, i))?;
+    let mut budget = BUDGET;
+    all(sections.nodes.count, status::BAD_NODE, |i| node(&view, &sections, i, &mut budget)).map_err(|refusal| {
+        if budget == 0 {
+            (status::TOO_LARGE, refusal.1)
+        } else {
+            refusal
+        }
+    })?;
     all(sections.flags.count, status::BAD_FLAG, |i| view.entry(i).map_or(false, |entry| entry < sections.nodes.count))?;
     Ok(view)
 }
@@ -99,7 +110,7 @@ fn targets(op: u8) -> u8 {
     }
 }
 
-fn node(view: &View<'_>, sections: &Sections, index: u32) -> bool {
+fn node(view: &View<'_>, sections: &Sections, index: u32, budget: &mut u32) -> bool {
     let node = match view.node(index) {
         Some(node) if node.op() <= op::ITERATE_NEXT => node,
         _ => return false,
@@ -109,7 +120,8 @@ fn node(view: &View<'_>, sections: &Sections, index: u32) -> bool {
     (used & YES == 0 || forward(node.yes()))
         && (used & NO == 0 || forward(node.no()))
         && (used & UNKNOWN == 0 || forward(node.unknown()))
-        && operands(view, sections, node, &forward)
+        && operands(view, sections, node, &forward, budget)
+        && *budget > 0
 }
 
 /// Kinds of constants that an operation takes, as bits.
@@ -118,7 +130,13 @@ const TEXT: u32 = 1 << kind::TEXT;
 const INT: u32 = 1 << kind::INT;
 const FLOAT: u32 = 1 << kind::FLOAT;
 
-fn operands(view: &View<'_>, sections: &Sections, node: Node<'_>, forward: &dyn Fn(u32) -> bool) -> bool {
+fn operands(
+    view: &View<'_>,
+    sections: &Sections,
+    node: Node<'_>,
+    forward: &dyn Fn(u32) -> bool,
+    budget: &mut u32,
+) -> bool {
     // Whether the operation reads a slot, and how many constants of which kinds from `a` on.
     let (reads_slot, count, kinds) = match node.op() {
         op::KIND_IN | op::TRUTHY | op::BOOL_IN | op::PUSH_SLOT | op::FRACTIONAL => (true, 0, ANY),
@@ -132,7 +150,10 @@ fn operands(view: &View<'_>, sections: &Sections, node: Node<'_>, forward: &dyn 
         op::DECIDE_TEXT | op::PATH => (false, node.b(), TEXT),
         _ => (false, 0, ANY),
     };
-    if (reads_slot && u32::from(node.slot()) >= sections.slot_count) || !constants(view, node.a(), count, kinds) {
+    let many = u32::from(node.slot());
+    let looked_at = if kinds == ANY { many } else { count.min(sections.values.count) };
+    *budget = budget.saturating_sub(looked_at);
+    if (reads_slot && many >= sections.slot_count) || *budget == 0 || !constants(view, node.a(), count, kinds) {
         return false;
     }
     let most = match node.op() {
@@ -147,13 +168,12 @@ fn operands(view: &View<'_>, sections: &Sections, node: Node<'_>, forward: &dyn 
         _ => u8::MAX,
     };
     let prefix = node.b() >> 16;
-    let many = u32::from(node.slot());
     node.flags() <= most
         && match node.op() {
             op::DECIDE => node.a() <= 0xFFFF && node.b() <= 0xFFFF,
             op::FAIL => node.a() >= 1 && node.a() <= u32::from(error_code::NO_CONFIG) && node.b() <= 0xFFFF,
             op::CALL => forward(node.a()),
-            op::TEXT_IN => node.flags() == 0 || sorted(view, node),
+            op::TEXT_IN => node.flags() == 0 || sorted(view, node, budget),
             op::NUMBER_COMPARE | op::COMPARE_CONST => node.flags() >= 1,
             op::COMPARE => node.flags() >= 1 && (node.a() == 2 || node.a() == 3),
             op::SUBTRACT => node.a() == 1 || node.a() == 2,
@@ -187,16 +207,21 @@ fn operands(view: &View<'_>, sections: &Sections, node: Node<'_>, forward: &dyn 
 fn constants(view: &View<'_>, first: u32, count: u32, kinds: u32) -> bool {
     count == 0
         || inside(first, count, (view.values.len() / value_at::SIZE) as u32)
-            && (0..count).all(|step| kinds >> (constant(view, first.wrapping_add(step)).kind() & 31) & 1 != 0)
+            && (kinds == ANY
+                || (0..count).all(|step| kinds >> (constant(view, first.wrapping_add(step)).kind() & 31) & 1 != 0))
 }
 
 /// Strictly ascending by bytes.
-fn sorted(view: &View<'_>, node: Node<'_>) -> bool {
+fn sorted(view: &View<'_>, node: Node<'_>, budget: &mut u32) -> bool {
     let text = |step: u32| {
         let value = constant(view, node.a().wrapping_add(step));
         crate::read::slice(view.heap, value.at(), value.len() as usize)
     };
-    (1..node.b()).all(|step| text(step.wrapping_sub(1)) < text(step))
+    (1..node.b()).all(|step| {
+        let (before, after) = (text(step.wrapping_sub(1)), text(step));
+        *budget = budget.saturating_sub(before.len() as u32 / 32);
+        *budget > 0 && before < after
+    })
 }
 
 fn ascending(view: &View<'_>, first: u32, count: u32) -> bool {
