@@ -156,7 +156,7 @@ def startup(runs: int) -> dict[str, float]:
     example = "import asyncio, pyflagwasm\n" + (
         "async def main():\n"
         "    async with pyflagwasm.open('example:flagd') as flags:\n"
-        "        await flags.value('new-checkout', {'targetingKey': 'u'}, default=False)\n"
+        "        await flags.value('pre-orders', {'targetingKey': 'u', 'city': 'Ghent'}, default=False)\n"
         "asyncio.run(main())"
     )
     programs = {"import wasmtime": "import wasmtime", "import, open, first value": example}

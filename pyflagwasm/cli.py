@@ -18,7 +18,6 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from importlib import resources
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from . import __version__
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from .guarded import GuardedInstance
 
 SOUND, FLAWED, REFUSED, INTERRUPTED = 0, 1, 2, 130
-EXAMPLE: Final = "example:"
 STDIN: Final = "-"
 
 _RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.(\d+))?(Z|[+-]\d\d:\d\d)", re.ASCII)
@@ -141,23 +139,10 @@ def _now_us(text: str | None) -> int | None:
 
 
 def _compiled(arguments: argparse.Namespace) -> CompiledConfig:
-    from .loading import Source, compile_source
+    from .loading import compile_source
 
-    config: str = arguments.config
     options = None if arguments.options is None else _object(arguments.options, "--options")
-    source: Source = config
-    if config.startswith(EXAMPLE):
-        folder = resources.files("pyflagwasm").joinpath("examples")
-        names = sorted(file.name.removesuffix(".json") for file in folder.iterdir() if file.name.endswith(".json"))
-        name = config.removeprefix(EXAMPLE)
-        if name not in names:
-            raise BadInput(f"there is no example {name!r}; there are {', '.join(names)}")
-        source = folder.joinpath(f"{name}.json").read_bytes()
-    try:
-        return compile_source(source, arguments.format, options)
-    except ConfigError as error:
-        error.source = config
-        raise
+    return compile_source(arguments.config, arguments.format, options)
 
 
 def _loaded(arguments: argparse.Namespace) -> GuardedInstance:

@@ -52,8 +52,9 @@ def open(
 ) -> FlagEvaluator:
     """An evaluator for a configuration: `async with pyflagwasm.open("flags.json") as flags:`.
 
-    source: a path (str or os.PathLike), a document (bytes), or a mapping that somebody has parsed already, which must
-        not change before it is loaded. It is read when the evaluator is entered, and kept only until then.
+    source: a path (str or os.PathLike), a document (bytes), a mapping that somebody has parsed already, which must
+        not change before it is loaded, or one of the examples "example:flagd" and "example:devcycle". It is read when
+        the evaluator is entered, and kept only until then.
     format: "flagd", "devcycle", or "auto" to tell by the document.
     options: the format's own; see its `load` in pyflagwasm.config.formats.
     clock: seconds since 1970, for rules that read the time.

@@ -325,16 +325,20 @@ def explain_text(explanation: Explanation) -> str:
 
 def _lines(explanation: Explanation) -> Iterator[str]:
     decision = explanation.decision
-    variant = "no variant" if decision.variant is None else f"variant {wording.quoted(decision.variant)}"
-    yield f"{decision.flag_key} is {wording.quoted(decision.value)} ({variant})"
+    if decision.variant is None:
+        yield f"{decision.flag_key}: the caller's default"
+    else:
+        yield f"{decision.flag_key} is {wording.quoted(decision.value)} (variant {wording.quoted(decision.variant)})"
     yield f"reason: {decision.reason}"
     if decision.error_code is not None:
         yield f"error: {decision.error_code.value}: {decision.error_message or 'no message'}"
     if explanation.details is not None:
         yield f"details: {explanation.details}"
+    outside = "before the rules"
     for section in explanation.sections:
         yield ""
-        where = "outside of all rules" if section.rule is None else f"rule {section.rule}, {section.title}"
+        where = outside if section.rule is None else f"rule {section.rule}, {section.title}"
+        outside = outside if section.rule is None else "after the rules"
         yield f"{where}: {'decides' if section.decides else 'does not decide'}"
         for check in section.checks:
             yield from _check_lines(check, check is section.settled_by)

@@ -1,7 +1,7 @@
 """From a source - a path, bytes or a mapping - to a compiled configuration.
 
-Here live reading files and naming them in errors, and how much work a source will be. Formats are in config/formats,
-threads in evaluator.py.
+Here live reading files and the bundled examples, naming them in errors, and how much work a source will be. Formats
+are in config/formats, threads in evaluator.py.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping
+from importlib import resources
 from typing import Any, Final, TypeAlias
 
 from .config.compile import CompiledConfig, compile_model
@@ -16,7 +17,10 @@ from .config.formats import AUTO, load
 from .errors import ConfigError
 
 Source: TypeAlias = str | os.PathLike[str] | bytes | bytearray | Mapping[str, Any]
-"""A path, a document, or a document that somebody has parsed already."""
+"""A path or the name of an example, a document, or a document that somebody has parsed already."""
+
+EXAMPLE: Final = "example:"
+"""What the name of a bundled example begins with. A file that is called so is `./example:...`, or an os.PathLike."""
 
 LARGE: Final = 64 << 10
 """Bytes of a document from which it is loaded in a thread: parsing and compiling it would stall an event loop."""
@@ -27,16 +31,17 @@ _BYTES_OF_VALUE: Final = 16  # what a JSON value takes in a document, roughly, f
 def compile_source(source: Source, format: str = AUTO, options: Mapping[str, Any] | None = None) -> CompiledConfig:
     """Reads, imports and compiles a configuration.
 
-    Raises ConfigError, which names the file if it is one, for what cannot be read or used, and TypeError for a source
-    that is none.
+    Raises ConfigError, which names the file or example if it is one, for what cannot be read or used, and TypeError
+    for a source that is none.
     """
     if isinstance(source, (bytes, bytearray, Mapping)):
         return compile_model(load(source, format, options))
     path = os.fspath(source)
     if not isinstance(path, str):
         raise TypeError("a path must be a str or an os.PathLike[str]")
+    read = _read_example if isinstance(source, str) and path.startswith(EXAMPLE) else _read
     try:
-        return compile_model(load(_read(path), format, options))
+        return compile_model(load(read(path), format, options))
     except ConfigError as error:
         error.source = path
         raise
@@ -49,6 +54,14 @@ def _read(path: str) -> bytes:
     except (OSError, ValueError) as error:  # ValueError: a path with a null character
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise ConfigError("$", f"cannot be read: {reason}") from error
+
+
+def _read_example(source: str) -> bytes:
+    name, folder = source.removeprefix(EXAMPLE), resources.files(__package__).joinpath("examples")
+    names = sorted(file.name.removesuffix(".json") for file in folder.iterdir() if file.name.endswith(".json"))
+    if name not in names:
+        raise ConfigError("$", f"there is no example {name!r}; there are {', '.join(names)}")
+    return folder.joinpath(f"{name}.json").read_bytes()
 
 
 def is_large(source: Source) -> bool:

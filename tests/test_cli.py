@@ -1,6 +1,7 @@
 """The command line in process: what is printed where, and with which exit code.
 
-Input that is refused is in test_cli_refusals.py, processes and pipes are in test_cli_process.py.
+`explain` is in test_cli_explain.py, input that is refused in test_cli_refusals.py, processes and pipes are in
+test_cli_process.py.
 """
 
 from __future__ import annotations
@@ -13,9 +14,6 @@ from typing import Any
 
 import pytest
 from evaluators import BROKEN, FLAGD, LENIENT, ON_OFF, Capture, devcycle, document, flag, run, written
-
-from pyflagwasm import guarded
-from pyflagwasm.runtime.instance import Instance
 
 LENIENT_OPTION = ("--options", json.dumps(LENIENT))
 
@@ -227,73 +225,6 @@ def test_check_flags_with_problems(capsys: Capture, broken: str, tmp_path: Path)
     expected = "v: variant number-1: variation 'number-1' of feature 'feature' has no value for this variable\n"
     assert out.startswith(expected)
     assert out.endswith("; 1 flag with problems\n")
-
-
-# ---------------------------------------------------------------- explain
-
-
-def test_explain(capsys: Capture, shop: str) -> None:
-    given = ("explain", shop, "--flag", "plan", "--context", '{"plan": "free"}')
-    code, out, err = run(capsys, *given)
-    assert (code, err) == (0, "")
-    assert out.startswith('plan is false (variant "off")\nreason: DEFAULT\n\n')
-    assert 'plan is "free"' in out
-    code, out, err = run(capsys, *given, "--json")
-    assert (code, err) == (0, "")
-    data = json.loads(out)
-    assert (data["flag"], data["value"], data["variant"], data["truncated"]) == ("plan", False, "off", False)
-    assert data["rules"][0]["checks"][0]["attributes"] == [{"name": "plan", "value": "free"}]
-
-
-def test_explain_a_rollout_of_now(capsys: Capture) -> None:
-    context = '{"user_id": "u-1", "country": "CA", "appVersion": "5.0.0"}'
-    given = ("explain", "example:devcycle", "--flag", "one-page-checkout", "--context", context)
-    code, out, _ = run(capsys, *given, "--now", "2025-03-05T08:00:00Z")
-    assert (code, "the percentage is 32.857%" in out) == (0, True)
-    _, out, _ = run(capsys, *given, "--now", "2025-03-15T08:00:00Z")
-    assert "the percentage is 100%" in out
-    assert "details: Rollout | App Version AND Country\n" in out
-
-
-@pytest.mark.parametrize(
-    ("key", "context", "error"),
-    [
-        ("nope", "{}", "FLAG_NOT_FOUND: the configuration has no such flag"),
-        ("plan", '{"plan": "\\ud800"}', "INVALID_CONTEXT: attribute plan: text with a lone surrogate has no UTF-8"),
-    ],
-)
-def test_explain_what_was_not_evaluated(capsys: Capture, shop: str, key: str, context: str, error: str) -> None:
-    code, out, err = run(capsys, "explain", shop, "--flag", key, "--context", context)
-    assert (code, err) == (1, "")
-    assert out == f"{key} is null (no variant)\nreason: ERROR\nerror: {error}\n"
-
-
-def test_explain_says_what_crossed(capsys: Capture, tmp_path: Path) -> None:
-    path = written(
-        tmp_path, "f.json", document(f=flag(ON_OFF, "on", {"if": [{"==": [{"var": "n"}, {"var": "m"}]}, "on"]}))
-    )
-    given = ("--flag", "f", "--context", f'{{"n": {2**63}, "m": {2**62}}}', "--json")
-    code, out, _ = run(capsys, "explain", path, *given)
-    shown = {
-        each["name"]: each["value"]
-        for rule in json.loads(out)["rules"]
-        for check in rule["checks"]
-        for each in check["attributes"]
-    }
-    assert (code, shown) == (0, {"n": float(2**63), "m": 2**62})
-    assert type(shown["n"]) is float
-
-
-def test_an_explanation_that_traps(capsys: Capture, shop: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from test_evaluator_reload import Cores
-
-    monkeypatch.setattr(guarded, "Instance", Cores())
-    assert run(capsys, "explain", shop, "--flag", "plan", "--context", "{}") == (
-        2,
-        "",
-        "pyflagwasm: explain trapped: UNREACHABLE; the instance must not be called again\n",
-    )
-    monkeypatch.setattr(guarded, "Instance", Instance)
 
 
 # ---------------------------------------------------------------- help

@@ -35,8 +35,8 @@ def test_configurations_that_cannot_be_used(capsys: Capture, tmp_path: Path) -> 
 
 
 REFUSED: list[tuple[tuple[str, ...], str]] = [
-    (("check", "example:nope"), "there is no example 'nope'; there are devcycle, flagd"),
-    (("check", "example:../flagd"), "there is no example '../flagd'; there are devcycle, flagd"),
+    (("check", "example:nope"), "example:nope: $: there is no example 'nope'; there are devcycle, flagd"),
+    (("check", "example:../flagd"), "example:../flagd: $: there is no example '../flagd'; there are devcycle, flagd"),
     (
         ("check", "example:flagd", "--format", "yaml"),
         "example:flagd: $: there is no format 'yaml'; there are auto, flagd, devcycle",

@@ -112,9 +112,15 @@ def test_the_highest_hash_is_inside_a_sum_of_one_only() -> None:
 
 def test_variations_are_dealt_out_by_id_descending() -> None:
     entries = [("b", 0.25), ("\ue000", 0.25), ("😀", 0.25), ("ab", 0.125), ("a", 0.125)]
-    assert [name for _, name in cut_points(entries)] == ["\ue000", "😀", "b", "ab", "a"]  # by UTF-16 unit
-    assert cut_points([("a", 0.5), ("b", 0), ("c", 0.5)]) == [(HASHES // 2, "c"), (HASHES, "a")]
-    assert cut_points([("c", 0.5), ("b", -0.1), ("a", 0.05)]) == [(HASHES // 2, "c")]
+    assert [name for _, name in cut_points(entries, VENDOR)] == ["\ue000", "😀", "b", "ab", "a"]  # by UTF-16 unit
+    assert cut_points([("a", 0.5), ("b", 0), ("c", 0.5)], VENDOR) == [(HASHES // 2, "c"), (HASHES, "a")]
+    assert cut_points([("c", 0.5), ("b", -0.1), ("a", 0.05)], VENDOR) == [(HASHES // 2, "c")]
+
+
+def test_entries_of_one_variation_are_turned_round_by_the_vendor() -> None:
+    entries = [("a", -0.5), ("b", 0.25), ("a", 0.25)]
+    assert cut_points(entries, VENDOR) == [(HASHES // 4, "b"), (HASHES // 2, "a")]
+    assert cut_points(entries, CORRECTED) == [(HASHES // 4, "b")]
 
 
 SPLIT = [{"_variation": "on", "percentage": 0.5}, {"_variation": "off", "percentage": 0.5}]

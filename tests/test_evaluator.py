@@ -306,3 +306,45 @@ def test_values_are_plain_json(flags: FlagEvaluator) -> None:
     assert type(value) is dict
     assert json.loads(json.dumps(value)) == {"k": [1, 2]}
     assert isinstance(flags.value_nowait("object", default=MappingProxyType({})), Mapping)
+
+
+# ---------------------------------------------------------------- examples
+
+
+def test_an_example_can_be_opened(run: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
+    async def ask() -> None:
+        async with pyflagwasm.open("example:flagd") as flags:
+            assert "pre-orders" in flags.flag_keys
+            assert await flags.value("pre-orders", {"targetingKey": "u", "city": "Ghent"}, default=False) is True
+            assert await flags.value("pre-orders", {"targetingKey": "u", "city": "Paris"}, default=True) is False
+            await flags.reload("example:devcycle")
+            assert (flags.generation, "one-page-checkout" in flags.flag_keys) == (2, True)
+            with pytest.raises(errors.ConfigError):
+                await flags.reload("example:nope")
+            assert flags.generation == 2
+
+    run(ask())
+
+
+@pytest.mark.parametrize("name", ["nope", "", "flagd.json", "../flagd", "Flagd"])
+def test_an_unknown_example(name: str) -> None:
+    with pytest.raises(errors.ConfigError) as raised:
+        opened(f"example:{name}")
+    error = raised.value
+    reason = f"there is no example {name!r}; there are devcycle, flagd"
+    assert (error.path, error.detail, error.source) == ("$", reason, f"example:{name}")
+
+
+def test_an_example_that_cannot_be_used_is_named() -> None:
+    with pytest.raises(errors.ConfigError) as raised:
+        opened("example:flagd", format="devcycle")
+    assert str(raised.value) == "example:flagd: project: the project is missing"
+
+
+def test_a_file_may_be_called_like_an_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("example:flagd").write_bytes(document(mine=flag({"v": "own"}, "v")))
+    for source, keys in (("./example:flagd", 1), (Path("example:flagd"), 1), ("example:flagd", 6)):
+        evaluator = opened(source)
+        assert len(evaluator.flag_keys) == keys
+        closed(evaluator)

@@ -1,31 +1,22 @@
-"""Explanations: what a trace becomes, with traces written by hand or walked by the symbolic evaluator."""
+"""Explanations: what a trace becomes, with traces written by hand."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from models import Models
-from symbolic_nodes import Compiled, Walk
-from symbolic_trees import Answers, Trees
+from traces import COUNTRY, EMAIL, GERMAN, KEY, STAFF, config_of, trace
 
 from pyflagwasm._abi import Encoding, ErrorCode, Op, Outcome
 from pyflagwasm._abi import Reason as Why
 from pyflagwasm.config import model as m
-from pyflagwasm.config.compile import CompiledConfig, compile_model
-from pyflagwasm.explain import Event, Explanation, explain, explain_json, explain_text, label_outcomes
+from pyflagwasm.config.compile import CompiledConfig
+from pyflagwasm.explain import Event, Explanation, explain, explain_json, explain_text
 from pyflagwasm.types import ErrorCode as Code
 from pyflagwasm.types import EvaluationDetails, Reason
 
-EMAIL, COUNTRY, KEY = m.Slot("path", ("user", "email")), m.Slot("path", ("country",)), m.Slot("targeting_key")
-VARIANTS = (m.Variant("on", True), m.Variant("off", False))
-STAFF = m.Test(Op.TEXT_SUFFIX, EMAIL, ("@corp.com",))
-GERMAN = m.Test(Op.TEXT_IN, COUNTRY, ("DE", "AT"))
 SPLIT = m.SplitBy(
     m.Bucket(("salt", KEY)),
     ((2**30, m.Serve(0, Why.SPLIT)), (2**32, m.Serve(1, Why.SPLIT))),
@@ -44,39 +35,6 @@ PROGRAM = m.Steps(
 class Joined(m.DetailsTree):
     def text(self, program: int, rule: int | None, outcomes: Mapping[int, bool]) -> str | None:
         return f"program {program}, rule {rule}, {sorted(outcomes.items())}"
-
-
-def config_of(program: m.Action, details: m.DetailsTree | None = None, **shared: m.Condition) -> CompiledConfig:
-    return compile_model(m.Model("test", (m.Flag("checkout", VARIANTS, 0),), (program,), shared, details=details))
-
-
-def trace(config: CompiledConfig, *outcomes: int, hashed: int = 0) -> list[Event]:
-    """The trace of the first flag if its predicates come out as `outcomes`; a Split goes by `hashed`."""
-    read, answers = Compiled(config), list(outcomes)
-    at, calls = read.config.Flags(0).Entry(), []
-    events: list[Event] = []
-    while True:
-        node, outcome, bits = read.nodes[at], Outcome.NEXT, 0
-        following = node.yes
-        if node.op is Op.CALL:
-            calls.append(node)
-            following = node.a
-        elif node.op is Op.RETURN:
-            call = calls.pop()
-            following = (call.no, call.yes, call.unknown)[node.flags]
-        elif node.op is Op.SPLIT and answers[:1] != [Outcome.UNKNOWN]:
-            bounds = read.bounds[node.b : node.b + node.slot]
-            following = next((target for upper, target in bounds if hashed < upper), node.no)
-            outcome, bits = (Outcome.NO if following == node.no else Outcome.YES), hashed
-        elif node.op in (Op.DECIDE, Op.FAIL):
-            outcome = Outcome.DECIDED
-        elif node.no:
-            outcome = Outcome(answers.pop(0))
-            following, bits = (node.no, node.yes, node.unknown)[outcome], hashed
-        events.append((at, outcome, 0, bits))
-        if outcome == Outcome.DECIDED:
-            return events
-        at = following
 
 
 def explained(config: CompiledConfig, events: list[Event], sent: Mapping[m.Slot, Any], **extra: Any) -> Explanation:
@@ -103,8 +61,8 @@ rule 1, a quarter of the rest: decides
     yes     country is one of "DE", "AT"
             country is "DE"
   yes     shared condition german
-> yes     split by "salt" + targeting_key
-          targeting_key is "u-1"
+> yes     split by "salt" + targetingKey
+          targetingKey is "u-1"
           bucket 123456789, position 2874 of 100000
           cut 1 of 2, from 0% to 25%: variant "on\""""
     )
@@ -158,6 +116,56 @@ def test_as_data() -> None:
     }  # fmt: skip
 
 
+def test_outside_of_the_rules() -> None:
+    """Text tells what came before the rules from what came after them; data has null for both."""
+    steps = (
+        m.When(STAFF, m.Serve(0, Why.STATIC)),
+        m.Rule(0, "germans", m.When(GERMAN, m.Serve(0, Why.TARGETING_MATCH))),
+        SPLIT,
+    )
+    config = config_of(m.Steps(steps))
+    events = trace(config, Outcome.NO, Outcome.NO, hashed=2**31)
+    decision = EvaluationDetails("checkout", False, "off", Reason.SPLIT)
+    explanation = explained(config, events, {EMAIL: "x", KEY: "u"}, decision=decision)
+    assert (
+        explain_text(explanation)
+        == """\
+checkout is false (variant "off")
+reason: SPLIT
+
+before the rules: does not decide
+> no      user.email ends with "@corp.com"
+          user.email is "x"
+
+rule 0, germans: does not decide
+> no      country is one of "DE", "AT"
+          country is missing
+
+after the rules: decides
+> yes     split by "salt" + targetingKey
+          targetingKey is "u"
+          bucket 2147483648, position 50000 of 100000
+          cut 2 of 2, from 25% to 100%: variant "off\""""
+    )
+    sections = explain_json(explanation)["rules"]
+    assert [(each["rule"], each["title"], each["decides"]) for each in sections] == [
+        (None, None, False),
+        (0, "germans", False),
+        (None, None, True),
+    ]
+
+
+def test_without_rules() -> None:
+    config = config_of(m.Serve(1, Why.STATIC))
+    decision = EvaluationDetails("checkout", None, None, Reason.DEFAULT)
+    explanation = explained(config, trace(config), {}, decision=decision)
+    text = "checkout: the caller's default\nreason: DEFAULT\n\nbefore the rules: decides"
+    assert explain_text(explanation) == text
+    data = explain_json(explanation)
+    assert (data["value"], data["variant"]) == (None, None)
+    assert data["rules"] == [{"rule": None, "title": None, "decides": True, "checks": []}]
+
+
 def test_a_bucket_without_a_key() -> None:
     config = config_of(PROGRAM, german=GERMAN)
     events = trace(config, Outcome.NO, Outcome.YES, Outcome.UNKNOWN)
@@ -200,7 +208,7 @@ def test_percentages_over_time(now_us: int | None, note: str | None) -> None:
     events = trace(config, Outcome.YES, hashed=42)
     (section,) = explained(config, events, {KEY: "u"}, now_us=now_us).sections
     (check,) = section.checks
-    assert (check.text, check.outcome) == ("the bucket of targeting_key is inside the percentage", "yes")
+    assert (check.text, check.outcome) == ("the bucket of targetingKey is inside the percentage", "yes")
     assert (check.hash, check.position, check.note) == (42, 0, note)
 
 
@@ -233,7 +241,7 @@ def test_errors_details_and_truncation() -> None:
     decision = EvaluationDetails("checkout", None, None, Reason.ERROR, Code.GENERAL, "broken\x1b[31m\ud800", 0)
     explanation = explained(config, trace(config, Outcome.NO), {EMAIL: "x"}, decision=decision, truncated=True)
     assert explain_text(explanation).splitlines() == [
-        "checkout is null (no variant)",
+        "checkout: the caller's default",
         "reason: ERROR",
         "error: GENERAL: broken\\x1b[31m\\ud800",
         "details: program 0, rule 0, [(3, False)]",
@@ -261,7 +269,7 @@ def test_computed_values() -> None:
     (section,) = explained(config, events, {EMAIL: 1, COUNTRY: ""}).sections
     assert [(check.text, check.outcome, check.attributes) for check in section.checks] == [
         ("(user.email + 1) is truthy", "no", (("user.email", 1),)),
-        ("targeting_key is truthy", "no", (("targeting_key", m.MISSING),)),
+        ("targetingKey is truthy", "no", (("targetingKey", m.MISSING),)),
         ("country is blank", "yes", (("country", ""),)),
         ("(user.email + 1) names a variant", "no", (("user.email", 1),)),
     ]
@@ -286,99 +294,3 @@ def test_the_clock() -> None:
         config = config_of(m.When(m.NowAtLeast(now_us), m.Serve(0, Why.STATIC), m.Serve(1, Why.STATIC)))
         (section,) = explained(config, trace(config, Outcome.NO), {}).sections
         assert section.checks[0].text == f"the time is {text} or later"
-
-
-# ---------------------------------------------------------------- labels
-
-
-def test_labels_of_constants_and_of_outcomes_that_do_not_matter() -> None:
-    serve = m.Serve(0, Why.STATIC)
-    for condition, outcome, expected in (
-        (m.Always(True), None, True),
-        (m.Always(False), None, False),
-        (m.All(()), None, True),
-        (STAFF, Outcome.YES, True),
-        (STAFF, Outcome.NO, False),
-        (m.Not(STAFF), Outcome.NO, True),
-    ):
-        for otherwise in (serve, m.Serve(1, Why.STATIC)):
-            config = config_of(m.When(m.Labelled(1, m.Labelled(2, condition)), serve, otherwise))
-            events = trace(config, *([] if outcome is None else [outcome]))
-            assert label_outcomes(config, events) == {1: expected, 2: expected}, (condition, outcome)
-
-
-def test_labels_in_shared_conditions() -> None:
-    config = config_of(
-        m.When(m.Labelled(1, m.Not(m.Shared("german"))), m.Serve(0, Why.STATIC), m.Serve(1, Why.STATIC)),
-        german=m.Labelled(2, GERMAN),
-    )
-    assert label_outcomes(config, trace(config, Outcome.YES)) == {1: False, 2: True}
-    assert label_outcomes(config, trace(config, Outcome.NO)) == {1: True, 2: False}
-
-
-def test_conditions_that_were_not_reached_have_no_outcome() -> None:
-    either = m.AnyOf((m.Labelled(1, STAFF), m.Labelled(2, GERMAN)))
-    config = config_of(m.When(either, m.Serve(0, Why.STATIC), m.Serve(1, Why.STATIC)))
-    assert label_outcomes(config, trace(config, Outcome.YES)) == {1: True}
-    assert label_outcomes(config, trace(config, Outcome.NO, Outcome.NO)) == {1: False, 2: False}
-
-
-def test_a_label_is_of_its_own_condition_and_flag_only() -> None:
-    on, off = m.Serve(0, Why.STATIC), m.Serve(1, Why.STATIC)
-    programs = (
-        m.When(m.Labelled(1, STAFF), on, off),
-        m.When(m.Labelled(1, m.Not(STAFF)), off, on),
-        m.When(STAFF, on, off),
-    )
-    flags = tuple(m.Flag(f"flag-{i}", VARIANTS, i) for i in range(3))
-    config = compile_model(m.Model("test", flags, programs))
-    outcomes = []
-    for flag in range(3):
-        walk = Walk(Compiled(config), Answers(1))
-        decision = walk.decide(flag)
-        outcomes.append((decision[1], label_outcomes(config, walk.events)))
-    assert outcomes in (
-        [(0, {1: True}), (0, {1: False}), (0, {})],
-        [(1, {1: False}), (1, {1: True}), (1, {})],
-    )
-
-
-def test_a_node_inside_is_no_exit() -> None:
-    on, off = m.Serve(0, Why.STATIC), m.Serve(1, Why.STATIC)
-    rollout = m.InRollout(m.Bucket((KEY,)), ())
-    useless = m.When(rollout, off, off)
-    config = config_of(m.When(m.Labelled(1, m.AnyOf((STAFF, m.All((rollout, m.Always(False)))))), useless, off))
-    assert label_outcomes(config, trace(config, Outcome.NO, Outcome.YES)) == {1: False}
-    assert label_outcomes(config, trace(config, Outcome.YES, Outcome.YES)) == {1: True}
-    failing = config_of(
-        m.When(m.Labelled(1, m.Shared("failing")), m.Fail(ErrorCode.GENERAL), on),
-        failing=m.Truth(m.Raise(ErrorCode.GENERAL)),
-    )
-    assert label_outcomes(failing, trace(failing)) == {}
-
-
-def test_a_label_costs_no_node() -> None:
-    on, off = m.Serve(0, Why.STATIC), m.Serve(1, Why.STATIC)
-    config = config_of(m.When(m.Labelled(1, STAFF), on, off, unknown=on))
-    assert len(config.origins.ops) == 3
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.integers(0, 2**32))
-def test_labels_of_random_models_are_what_the_conditions_came_out_as(seed: int) -> None:
-    model = Models(Random(seed)).model()
-    config = compile_model(model)
-    read = Compiled(config)
-    for flag in range(len(model.flags)):
-        for world in range(8):
-            trees, walk = Trees(model, Answers(world)), Walk(read, Answers(world))
-            trees.decide(flag), walk.decide(flag)
-            assert label_outcomes(config, walk.events) == trees.labels
-            sent = [m.MISSING] * len(config.slots)
-            decision = EvaluationDetails("flag", None)
-            explanation = explain(config, config.flags[f"flag-{flag}"], walk.events, decision, sent)
-            assert [section.decides for section in explanation.sections] == [
-                *[False] * (len(explanation.sections) - 1),
-                True,
-            ]
-            assert explain_text(explanation).startswith("flag is null (no variant)\n")

@@ -145,11 +145,21 @@ def test_actions(logic: Any, expected: Action) -> None:
 def test_the_branches_of_the_outermost_if_are_rules() -> None:
     assert act({"if": [VAR, "on", {"var": "b"}, {"if": [VAR, "off"]}, "off"]}, rules=True) == Steps(
         (
-            When(Predicate(Op.TRUTHY, A), Rule(0, "if branch 0", serve("on"))),
-            When(Predicate(Op.TRUTHY, B), Rule(1, "if branch 1", When(Predicate(Op.TRUTHY, A), serve("off"), DEFAULT))),
+            Rule(0, "if branch 0", When(Predicate(Op.TRUTHY, A), serve("on"))),
+            Rule(
+                1,
+                "if branch 1",
+                When(Predicate(Op.TRUTHY, B), When(Predicate(Op.TRUTHY, A), serve("off"), DEFAULT)),
+            ),
             serve("off"),
         )
     )
+
+
+def test_a_single_branch_is_a_rule_too() -> None:
+    only = Rule(0, "if branch 0", When(Predicate(Op.TRUTHY, A), serve("on")))
+    assert act({"if": [VAR, "on"]}, rules=True) == Steps((only, DEFAULT))
+    assert act({"if": [VAR, "on", "off"]}, rules=True) == Steps((only, serve("off")))
 
 
 THIRD = 2**32 // 3 + 1

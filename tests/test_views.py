@@ -260,7 +260,7 @@ def test_an_unknown_view_is_an_error() -> None:
     [
         (Slot("path", ("user", "email")), "user.email"), (Slot("path", ()), "context"),
         (Slot("flagd_context", ("flag",)), "context"), (Slot("targeting_key"), "targetingKey"),
-        (Slot("devcycle_user_id"), "user_id"), (Slot("devcycle_custom", ("plan",)), "plan"),
+        (Slot("devcycle_user_id"), "user_id"), (Slot("devcycle_custom", ("plan",)), "customData.plan"),
         (Slot("devcycle_user_valid"), "user"), (Slot("devcycle_field", ("email",)), "email"),
     ],
 )  # fmt: skip

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from pyflagwasm._abi import ErrorCode, LoopKind, Op, Order, TimeUnit, VersionDialect
+from pyflagwasm._abi import Encoding, ErrorCode, LoopKind, Op, Order, TimeUnit, VersionDialect
 from pyflagwasm.config import model as m
 from pyflagwasm.config import wording
+from pyflagwasm.runtime.views import VIEWS
 
 KEY = m.Slot("targeting_key")
 AGE = m.Slot("path", ("age",))
@@ -66,6 +67,66 @@ def test_words_of_tests(test: m.Test, text: str) -> None:
 )
 def test_words_of_values(value: m.Value, text: str) -> None:
     assert wording.value(value) == text
+
+
+@pytest.mark.parametrize(
+    ("slot", "name"),
+    [
+        (AGE, "age"),
+        (m.Slot("path", ("user", "email")), "user.email"),
+        (m.Slot("path"), "the context"),
+        (m.Slot("flagd_context", ("checkout",)), "the context"),
+        (KEY, "targetingKey"),
+        (m.Slot("devcycle_user_id"), "user_id"),
+        (m.Slot("devcycle_user_valid"), "the user record"),
+        (m.Slot("devcycle_field", ("country",)), "country"),
+        (m.Slot("devcycle_custom", ("plan",)), "customData.plan"),
+        (m.Slot("devcycle_bucket_vendor", ("plan",)), "customData.plan"),
+        (m.Slot("devcycle_bucket_corrected", ("a.b",)), "customData.a.b"),
+    ],
+)
+def test_names_of_slots(slot: m.Slot, name: str) -> None:
+    assert slot.name == name
+
+
+def test_no_name_is_that_of_a_view() -> None:
+    """Nobody reads the name of a function in an explanation."""
+    for view in VIEWS:
+        assert view not in m.Slot(view, ("key",)).name
+
+
+@pytest.mark.parametrize(
+    ("part", "text"),
+    [
+        ("salt", '"salt"'),
+        ('a"b', r'"a\"b"'),
+        (b"\x82\x68checkout", '"checkout"'),
+        (b"\x82\x60", '""'),
+        (b"\x82\x62\xc3\xa9", '"é"'),
+        (b"\x82\x77" + b"k" * 23, f'"{"k" * 23}"'),
+        (b"\x82\x78\x18" + b"k" * 24, f'"{"k" * 24}"'),
+        (b"\x82\x78\xff" + b"k" * 255, f'"{"k" * 56}...'),
+        (b"\x82\x79\x01\x00" + b"k" * 256, f'"{"k" * 56}...'),
+        (b"\x82\x7a\x00\x01\x00\x00" + b"k" * 65_536, f'"{"k" * 56}...'),
+        (b"", "bytes "),
+        (b"\x82", "bytes 82"),
+        (b"\x82\x78", "bytes 8278"),
+        (b"\x82\x78\x01", "bytes 827801"),
+        (b"\x82\x61", "bytes 8261"),
+        (b"\x82\x61ab", "bytes 82616162"),
+        (b"\x82\x61\xff", "bytes 8261ff"),
+        (b"\x82\x41a", "bytes 824161"),
+        (b"\x82\x7b" + bytes(27), f"bytes 827b{'00' * 27}"),
+        (b"\x83\x61a", "bytes 836161"),
+    ],
+)
+def test_what_a_bucket_is_computed_from(part: str | bytes, text: str) -> None:
+    """The flag key is told out of flagd's bytes; bytes that mean something else are shown as they are."""
+    assert wording.bucket(m.Bucket((part, KEY), encoding=Encoding.CBOR)) == f"{text} + targetingKey"
+
+
+def test_a_bucket_of_nothing() -> None:
+    assert wording.bucket(m.Bucket(())) == "nothing"
 
 
 def test_deep_values_are_cut_short() -> None:

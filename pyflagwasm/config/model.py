@@ -32,6 +32,15 @@ class Missing:
 
 MISSING = Missing()
 
+_VIEW_NAMES = {
+    "targeting_key": "targetingKey",
+    "devcycle_user_id": "user_id",
+    "devcycle_user_valid": "valid user record",
+    "devcycle_custom": "customData.",
+    "devcycle_bucket_vendor": "customData.",
+    "devcycle_bucket_corrected": "customData.",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Slot:
@@ -48,8 +57,10 @@ class Slot:
 
     @property
     def name(self) -> str:
-        """How an explanation calls it: `user.email`."""
-        return ".".join(self.args) if self.args else self.view
+        """How an explanation calls it: `user.email`, `customData.plan`."""
+        if self.view == "flagd_context" or (self.view == "path" and not self.args):
+            return "the context"
+        return _VIEW_NAMES.get(self.view, "") + ".".join(self.args) or self.view
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,20 +188,9 @@ class Raise:
 
 
 Value: TypeAlias = (
-    Constant
-    | SlotValue
-    | Now
-    | Item
-    | Apply
-    | Path
-    | Fractional
-    | Choose
-    | FirstTruthy
-    | FirstFalsy
-    | Loop
-    | BlankSlots
-    | Raise
-)
+    Constant | SlotValue | Now | Item | Apply | Path | Fractional | Choose | FirstTruthy | FirstFalsy | Loop
+    | BlankSlots | Raise
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

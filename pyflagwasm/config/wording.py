@@ -124,7 +124,24 @@ def _shortened(text: str, most: int = _MOST_CHARACTERS) -> str:
 
 
 def _literal(part: str | bytes) -> str:
-    return quoted(part) if isinstance(part, str) else f"bytes {part.hex()}"
+    if isinstance(part, str):
+        return quoted(part)
+    text = _key_of_pair(part)
+    return f"bytes {part.hex()}" if text is None else quoted(text)
+
+
+def _key_of_pair(part: bytes) -> str | None:
+    """The text that begins a CBOR list of two: flagd hashes the flag key and the targeting key as one."""
+    if part[:1] != b"\x82" or len(part) < 2 or not 0x60 <= part[1] <= 0x7A:
+        return None
+    wide = 1 << part[1] - 0x78 if part[1] >= 0x78 else 0  # bytes that the length takes by itself
+    size, text = part[2 : 2 + wide], part[2 + wide :]
+    if len(size) < wide or len(text) != (int.from_bytes(size, "big") if wide else part[1] - 0x60):
+        return None
+    try:
+        return text.decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def _listed(constants: Iterable[JSON]) -> str:

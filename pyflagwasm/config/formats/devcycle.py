@@ -250,7 +250,8 @@ class _Importer:
         rollout = body.get("rollout")
         rolled = isinstance(rollout, dict)
         words = [word for word, said in (("Random Distribution", len(shares) != 1), ("Rollout", rolled)) if said]
-        action = _distribute(bucket, shares, feature.variations, Reason.SPLIT if words else Reason.TARGETING_MATCH)
+        reason = Reason.SPLIT if words else Reason.TARGETING_MATCH
+        action = _distribute(bucket, shares, feature.variations, reason, self.semantics)
         inside_label = None
         if isinstance(rollout, dict):
             key = Bucket((*bucket.parts, "_rollout"), bucket.seed, bucket.encoding)
@@ -305,12 +306,17 @@ def _program(feature: _Feature) -> Action:
 
 
 def _distribute(
-    bucket: Bucket, shares: list[tuple[str, float]], variations: list[_Variation], reason: Reason
+    bucket: Bucket,
+    shares: list[tuple[str, float]],
+    variations: list[_Variation],
+    reason: Reason,
+    semantics: Semantics,
 ) -> Action:
     index = {variation.id: i for i, variation in enumerate(variations)}  # of two with one id the last
     nowhere = Fail(ErrorCode.GENERAL)
     cuts: list[tuple[int, Action]] = [
-        (upper, Serve(index[name], reason) if name in index else nowhere) for upper, name in cut_points(shares)
+        (upper, Serve(index[name], reason) if name in index else nowhere)
+        for upper, name in cut_points(shares, semantics)
     ]
     if not cuts:
         return nowhere

@@ -180,14 +180,18 @@ def upper_bound(share: float) -> int:
     return low
 
 
-def cut_points(distribution: Iterable[tuple[str, float]]) -> list[tuple[int, str]]:
+def cut_points(distribution: Iterable[tuple[str, float]], semantics: Semantics) -> list[tuple[int, str]]:
     """Ascending (upper bound, variation id) of the entries (variation id, percentage) that can be met at all.
 
-    The vendor walks them by id, descending by UTF-16 units, and adds up doubles on the way.
+    The vendor walks them by id, descending by UTF-16 units, and adds up doubles on the way. Its sort never calls two
+    ids equal, which turns the entries of one id round.
     """
+    entries = list(distribution)
+    if semantics.repeated_reversed:
+        entries.reverse()
     found: list[tuple[int, str]] = []
     reached, total = 0, 0.0
-    for name, share in sorted(distribution, key=lambda entry: entry[0].encode("utf-16-be"), reverse=True):
+    for name, share in sorted(entries, key=lambda entry: entry[0].encode("utf-16-be"), reverse=True):
         total += share
         bound = upper_bound(total)
         if bound > reached:

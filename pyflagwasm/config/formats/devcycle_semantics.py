@@ -29,6 +29,7 @@ class Semantics:
     inexact_integers: long integer literals are added up in doubles, digit by digit, and cut to 64 bits.
     utc_offsets: dates are read by RFC 3339; otherwise field by field, ignoring the offset.
     platform_from_context: the context may say another platform than the process.
+    repeated_reversed: of entries of a distribution that name one variation the last is walked first.
     """
 
     and_ends_at_nested: bool
@@ -40,6 +41,7 @@ class Semantics:
     inexact_integers: bool
     utc_offsets: bool
     platform_from_context: bool
+    repeated_reversed: bool
 
 
 VENDOR = Semantics(
@@ -52,6 +54,7 @@ VENDOR = Semantics(
     inexact_integers=True,
     utc_offsets=False,
     platform_from_context=False,
+    repeated_reversed=True,
 )
 
 CORRECTED = Semantics(
@@ -64,6 +67,7 @@ CORRECTED = Semantics(
     inexact_integers=False,
     utc_offsets=True,
     platform_from_context=True,
+    repeated_reversed=False,
 )
 
 

@@ -284,8 +284,8 @@ class Outcomes:
         # a flat chain stays flat: a list of steps, however many branches there are
         steps: list[Action] = []
         while isinstance(value, Choose):
-            then = self.action(value.then)
-            steps.append(When(value.condition, Rule(len(steps), f"if branch {len(steps)}", then) if rules else then))
+            step = When(value.condition, self.action(value.then))
+            steps.append(Rule(len(steps), f"if branch {len(steps)}", step) if rules else step)
             value = value.otherwise
         last = self.action(value)
         if len(steps) == 1 and isinstance(steps[0], When):

@@ -1,0 +1,68 @@
+"""The README's code and commands do what it says they do."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+def ran(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    return done.stdout
+
+
+def commands() -> list[list[str]]:
+    """Each `pyflagwasm ...` in a line of commands that gives all of its arguments."""
+    found = []
+    for line in re.findall(r"^    (?:\$ )?(.*pyflagwasm .*)$", README, re.MULTILINE):
+        for part in line.split("&&"):
+            words = shlex.split(part)
+            if words[0] == "pyflagwasm" and words[2] != "CONFIG":
+                found.append(words[1:])
+    return found
+
+
+def test_there_is_something_to_run() -> None:
+    assert len(BLOCKS) == 1
+    assert [words[0] for words in commands()] == ["evaluate", "explain"]
+
+
+@pytest.mark.parametrize("code", BLOCKS)
+def test_code_runs(code: str) -> None:
+    assert ran(sys.executable, "-c", code) == "pre-orders are on\nBring me my bread warm TARGETING_MATCH\n"
+
+
+@pytest.mark.parametrize("words", commands(), ids=lambda words: words[0])
+def test_commands_run(words: list[str]) -> None:
+    assert ran(sys.executable, "-m", "pyflagwasm", *words)
+
+
+def test_the_printed_explanation_is_what_is_printed() -> None:
+    words = next(words for words in commands() if words[0] == "explain")
+    printed = ran(sys.executable, "-m", "pyflagwasm", *words)
+    assert "".join(f"    {line}\n" if line else "\n" for line in printed.splitlines()) in README
+
+
+@pytest.mark.parametrize("path", sorted(set(re.findall(r"\]\(([^)#]+)\)", README))))
+def test_links_lead_somewhere(path: str) -> None:
+    assert (ROOT / path).exists()
+
+
+def test_the_options_that_it_names_are_accepted() -> None:
+    from pyflagwasm.config.formats import load
+
+    examples = ROOT / "pyflagwasm" / "examples"
+    for options in ({"fractional": "text"}, {"validation": "lenient"}):
+        load((examples / "flagd.json").read_bytes(), "flagd", options)
+    everything = {"platform": {"platform": "Python", "platformVersion": "3.12"}, "client_custom_data": {"plan": "pro"}}
+    for semantics in ("vendor", "corrected"):
+        load((examples / "devcycle.json").read_bytes(), "devcycle", everything | {"semantics": semantics})
