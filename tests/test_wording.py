@@ -78,7 +78,7 @@ def test_words_of_values(value: m.Value, text: str) -> None:
         (m.Slot("flagd_context", ("checkout",)), "the context"),
         (KEY, "targetingKey"),
         (m.Slot("devcycle_user_id"), "user_id"),
-        (m.Slot("devcycle_user_valid"), "the user record"),
+        (m.Slot("devcycle_user_valid"), "valid user record"),
         (m.Slot("devcycle_field", ("country",)), "country"),
         (m.Slot("devcycle_custom", ("plan",)), "customData.plan"),
         (m.Slot("devcycle_bucket_vendor", ("plan",)), "customData.plan"),
