@@ -4,7 +4,7 @@ import enum
 import struct
 from typing import Final
 
-FINGERPRINT: Final = 0x5b077d37cfad6b6b
+FINGERPRINT: Final = 0x45e468edb353a3e8
 
 
 class Kind(enum.IntEnum):
@@ -239,6 +239,7 @@ DECISION_NONE: Final = 65535
 DECISION_BUCKET_SCALE: Final = 100000
 
 LIMITS_MAX_STEPS: Final = 1000000
+LIMITS_MAX_MANY_STEPS: Final = 4000000
 LIMITS_VALUE_STACK: Final = 256
 LIMITS_FRAMES: Final = 32
 LIMITS_VALUE_DEPTH: Final = 16

@@ -15,12 +15,13 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from . import __version__
+from .config.document import UnusableNumber, kind, read_int, refuse_constant, repeated_members
 from .errors import ConfigError, GuestError
 
 if TYPE_CHECKING:
@@ -138,11 +139,11 @@ def _now_us(text: str | None) -> int | None:
 # ---------------------------------------------------------------- input
 
 
-def _compiled(arguments: argparse.Namespace) -> CompiledConfig:
-    from .loading import compile_source
+def _compiled(arguments: argparse.Namespace, look: Callable[[bytes], object] = len) -> CompiledConfig:
+    from .loading import compile_file
 
     options = None if arguments.options is None else _object(arguments.options, "--options")
-    return compile_source(arguments.config, arguments.format, options)
+    return compile_file(arguments.config, arguments.format, options, look)
 
 
 def _loaded(arguments: argparse.Namespace) -> GuardedInstance:
@@ -159,11 +160,7 @@ def _loaded(arguments: argparse.Namespace) -> GuardedInstance:
     return instance
 
 
-def _refuse_constant(literal: str) -> NoReturn:
-    raise ValueError(f"{literal} is not a number of JSON")
-
-
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+_DECODER = json.JSONDecoder(parse_constant=refuse_constant, parse_int=read_int)
 
 
 def _object(text: str, where: str, line: int | None = None) -> dict[str, Any]:
@@ -175,13 +172,11 @@ def _object(text: str, where: str, line: int | None = None) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         place = f"column {error.colno}" if line is not None else f"line {error.lineno}, column {error.colno}"
         raise BadInput(f"{where}: not valid JSON: {error.msg} at {place}") from None
-    except ValueError as error:
-        raise BadInput(f"{where}: not valid JSON: {error}") from None
+    except UnusableNumber as error:
+        raise BadInput(f"{where}: {str(error).rstrip(',')}") from None
     except RecursionError:
         raise BadInput(f"{where}: nested too deep") from None
     if not isinstance(value, dict):
-        from .config.document import kind
-
         raise BadInput(f"{where}: must be an object, not {kind(value)}")
     return value
 
@@ -263,7 +258,10 @@ def _finite(value: Any) -> Any:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    compiled = _compiled(arguments)
+    repeated: list[str] = []
+    compiled = _compiled(arguments, lambda data: repeated.extend(repeated_members(data)))
+    for place in repeated:
+        _print(_printable(f"{place}: given more than once; the last one counts"))
     flawed = 0
     for key, entry in compiled.flags.items():
         problems = [] if entry.problem is None else [entry.problem]
@@ -271,10 +269,12 @@ def _check(arguments: argparse.Namespace) -> int:
         flawed += bool(problems)
         for problem in problems:
             _print(_printable(f"{key}: {problem}"))
-    verdict = f"{_counted(flawed, 'flag')} with problems" if flawed else "all sound"
+    faults = [f"{_counted(flawed, 'flag')} with problems"] if flawed else []
+    faults += [f"{_counted(len(repeated), 'member')} repeated"] if repeated else []
+    verdict = ", ".join(faults) or "all sound"
     counts = f"{_counted(len(compiled.flags), 'flag')}, {_counted(len(compiled.slots), 'slot')}"
     _print(_printable(f"{arguments.config}: {compiled.format}, {counts}, {len(compiled.ir)} bytes of IR; {verdict}"))
-    return FLAWED if flawed else SOUND
+    return FLAWED if flawed or repeated else SOUND
 
 
 def _counted(count: int, what: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import count
 from types import TracebackType
@@ -28,6 +29,7 @@ from .generation import Encoded, Flag, Generation, Outcome, failure
 from .guarded import GuardedInstance
 from .loading import Source, compile_source, is_large
 from .runtime.encode import EncodeError
+from .runtime.plain import INT_MAX, INT_MIN
 from .types import ErrorCode, EvaluationDetails
 
 if TYPE_CHECKING:
@@ -57,13 +59,17 @@ def open(
         the evaluator is entered, and kept only until then.
     format: "flagd", "devcycle", or "auto" to tell by the document.
     options: the format's own; see its `load` in pyflagwasm.config.formats.
-    clock: seconds since 1970, for rules that read the time.
+    clock: seconds since 1970, for rules that read the time. If it raises, or gives no number or one that is not within
+        some 290,000 years of 1970, evaluations give the default with the error GENERAL.
     """
     return FlagEvaluator(source, format=format, options=options, clock=clock)
 
 
 class FlagEvaluator:
-    """Evaluates flags of one configuration at a time. Safe from any thread and task, but not from a signal handler.
+    """Evaluates flags of one configuration at a time. Safe from any thread and task.
+
+    A finalizer (`__del__`) or a signal handler may evaluate too, at a cost: if it interrupts an evaluation of the same
+    evaluator, its own loads a second instance of the core for itself. Reloading there raises RuntimeError.
 
     Entering it loads the configuration: ConfigError if that cannot be used, GuestError if the core cannot.
 
@@ -94,7 +100,7 @@ class FlagEvaluator:
     async def __aenter__(self) -> FlagEvaluator:
         if self._opened:
             raise RuntimeError("an evaluator can be opened only once")
-        await self.reload(self._source)
+        await self._load(self._source)
         self._opened, self._source = True, b""
         return self
 
@@ -108,8 +114,13 @@ class FlagEvaluator:
 
         Of several at once the one that was called last remains. Large documents are loaded in a thread; once that
         runs, cancelling waits for it.
-        Raises ConfigError, GuestError, or RuntimeError if the evaluator is closed; the old configuration goes on.
+        Raises ConfigError, GuestError, or RuntimeError if the evaluator is not open; the old configuration goes on.
         """
+        if not self._opened:
+            raise RuntimeError("the evaluator is not open: enter it before reloading")
+        await self._load(source)
+
+    async def _load(self, source: Source) -> None:
         install = partial(self._install, source, next(self._tickets))
         if is_large(source):
             from anyio import to_thread
@@ -217,7 +228,8 @@ class BoundContext:
         self._context = context.copy() if type(context) is dict else context
         self._encoded: tuple[Generation, Encoded] | None = None
         if instance.generation is not None:
-            self._for(instance.generation)
+            with suppress(EncodeError):  # the clock; evaluations will say so
+                self._for(instance.generation)
 
     def _for(self, generation: Generation) -> Encoded:
         known = self._encoded
@@ -248,8 +260,11 @@ class BoundContext:
             generation = self._instance.generation
             if generation is None:
                 return {}
-            now_us = _microseconds(self._clock)
-            outcomes = self._instance.decide(generation.everything, self._for(generation), now_us)
+            try:
+                now_us, encoded = _microseconds(self._clock), self._for(generation)
+            except EncodeError:
+                return {}
+            outcomes = self._instance.decide(generation.everything, encoded, now_us)
             if outcomes is not None:
                 details = [each.details for each in outcomes if each is not None and each.served]
                 return {each.flag_key: each.value for each in details}
@@ -260,7 +275,15 @@ class BoundContext:
 
 
 def _microseconds(clock: Clock) -> int:
-    return round(clock() * 1_000_000)
+    """The clock in microseconds. Raises EncodeError with GENERAL for one that cannot be used."""
+    try:
+        now_us = round(clock() * 1_000_000)
+        if INT_MIN <= now_us <= INT_MAX:
+            return now_us
+        problem = "gives a time that is too far from 1970"
+    except Exception as error:
+        problem = f"cannot be used: {type(error).__name__}"
+    raise EncodeError(ErrorCode.GENERAL, "", f"the clock {problem}") from None
 
 
 def _details(

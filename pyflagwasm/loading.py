@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import resources
 from typing import Any, Final, TypeAlias
 
@@ -25,6 +25,10 @@ EXAMPLE: Final = "example:"
 LARGE: Final = 64 << 10
 """Bytes of a document from which it is loaded in a thread: parsing and compiling it would stall an event loop."""
 
+MOST: Final = 64 << 20
+"""The bytes of the largest document that is read. No configuration that the core has room for comes near."""
+
+_EVALUATORS: Final = "$evaluators"  # with them a little text can stand for much
 _BYTES_OF_VALUE: Final = 16  # what a JSON value takes in a document, roughly, for mappings
 
 
@@ -34,23 +38,45 @@ def compile_source(source: Source, format: str = AUTO, options: Mapping[str, Any
     Raises ConfigError, which names the file or example if it is one, for what cannot be read or used, and TypeError
     for a source that is none.
     """
-    if isinstance(source, (bytes, bytearray, Mapping)):
+    if isinstance(source, (bytes, bytearray)):
+        _check_size(source)
         return compile_model(load(source, format, options))
+    if isinstance(source, Mapping):
+        return compile_model(load(source, format, options))
+    return compile_file(source, format, options)
+
+
+def compile_file(
+    source: str | os.PathLike[str],
+    format: str = AUTO,
+    options: Mapping[str, Any] | None = None,
+    look: Callable[[bytes], object] = len,
+) -> CompiledConfig:
+    """As compile_source, for a path or the name of an example. `look` is given the document once it has been used."""
     path = os.fspath(source)
     if not isinstance(path, str):
         raise TypeError("a path must be a str or an os.PathLike[str]")
     read = _read_example if isinstance(source, str) and path.startswith(EXAMPLE) else _read
     try:
-        return compile_model(load(read(path), format, options))
+        data = read(path)
+        _check_size(data)
+        compiled = compile_model(load(data, format, options))
     except ConfigError as error:
         error.source = path
         raise
+    look(data)
+    return compiled
+
+
+def _check_size(data: bytes | bytearray) -> None:
+    if len(data) > MOST:
+        raise ConfigError("$", f"the document has more than {MOST >> 20} MiB")
 
 
 def _read(path: str) -> bytes:
     try:
         with open(path, "rb") as file:
-            return file.read()
+            return file.read(MOST + 1)
     except (OSError, ValueError) as error:  # ValueError: a path with a null character
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise ConfigError("$", f"cannot be read: {reason}") from error
@@ -67,14 +93,22 @@ def _read_example(source: str) -> bytes:
 def is_large(source: Source) -> bool:
     """Whether loading the source takes long enough to belong in a thread. Never raises."""
     if isinstance(source, (bytes, bytearray)):
-        return len(source) > LARGE
+        return len(source) > LARGE or _multiplies(source)
     if isinstance(source, Mapping):
-        return _is_large_mapping(source)
+        return bool(source.get(_EVALUATORS)) or _is_large_mapping(source)
     try:
         status = os.stat(source)
-        return not stat.S_ISREG(status.st_mode) or status.st_size > LARGE  # a pipe may keep its reader waiting
+        if not stat.S_ISREG(status.st_mode) or status.st_size > LARGE:  # a pipe may keep its reader waiting
+            return True
+        with open(source, "rb") as file:
+            return _multiplies(file.read(LARGE))
     except (OSError, ValueError, TypeError):
         return False
+
+
+def _multiplies(data: bytes | bytearray) -> bool:
+    # escapes of ASCII can hide the name
+    return f'"{_EVALUATORS}"'.encode() in data or b"\\u00" in data
 
 
 def _is_large_mapping(source: Mapping[str, Any]) -> bool:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 EMPTY: Mapping[str, Any] = MappingProxyType({})
 
@@ -47,7 +47,11 @@ class EvaluationDetails:
     error_code, error_message: set exactly if reason is ERROR.
     rule_index: which rule decided, counted from 0; None if none did.
     generation: the number of the configuration that answered; rises with each reload.
+
+    Can be pickled and copied. Not hashable: a value may be a list or an object.
     """
+
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]
 
     flag_key: str
     value: Any
@@ -59,5 +63,14 @@ class EvaluationDetails:
     generation: int = 0
     metadata: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # pickle and copy cannot do a mapping proxy
+        fields = (self.flag_key, self.value, self.variant, self.reason, self.error_code, self.error_message)
+        return _restored, (dict(self.metadata), *fields, self.rule_index, self.generation)
+
     def __bool__(self) -> NoReturn:
         raise TypeError("EvaluationDetails has no truth value; read .value")
+
+
+def _restored(metadata: dict[str, Any], *fields: Any) -> EvaluationDetails:
+    return replace(EvaluationDetails(*fields), metadata=MappingProxyType(metadata))

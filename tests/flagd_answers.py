@@ -64,6 +64,9 @@ def core() -> Engine:
     return prepare
 
 
+LENIENT = {"validation": "lenient"}
+
+
 @dataclass(frozen=True)
 class Answer:
     """What a flag answers. Without variant the value is the caller's default. limit: the core's own, if one was hit."""
@@ -106,3 +109,14 @@ class Answers:
         if kind == "float" and isinstance(value, int):
             value = float(value)
         return Answer(value, variant.key, str(decision.reason))
+
+
+def flag(**members: Any) -> dict[str, Any]:
+    """A sound flag with some members replaced; those given as ... are left out."""
+    body = {"state": "ENABLED", "variants": {"on": "yes", "off": "no"}, "defaultVariant": "off", **members}
+    return {name: member for name, member in body.items() if member is not ...}
+
+
+def document(*, evaluators: Any = None, **members: Any) -> dict[str, Any]:
+    whole: dict[str, Any] = {"flags": {"f": flag(**members)}}
+    return whole if evaluators is None else whole | {"$evaluators": evaluators}

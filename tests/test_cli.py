@@ -151,6 +151,7 @@ def test_a_bad_line_comes_after_the_good_ones(capsys: Capture, shop: str, tmp_pa
         b"5": "must be an object, not an integer",
         b"\xff": "not UTF-8: byte 1 of the line",
         b'{"a": NaN}': "not valid JSON: NaN is not a number of JSON",
+        b"9" * 5_000: "an integer of 5000 digits, which is beyond the range of a double",
     }.get(last)
     if reason is not None:
         assert err == f"pyflagwasm: {path}: line 3: {reason}\n"
@@ -236,3 +237,13 @@ def test_help_and_version(capsys: Capture) -> None:
         code, out, err = run(capsys, *arguments)
         assert (code, err) == (0, "")
         assert "exit codes: 0; 1 if there are errors in the answers" in " ".join(out.split())
+
+
+def test_check_names_members_that_are_repeated(capsys: Capture, tmp_path: Path) -> None:
+    body = json.dumps(flag(ON_OFF, "on"))
+    path = written(tmp_path, "f.json", f'{{"flags":{{"a b":{body},"c":{body},"a b":{body}}}}}'.encode())
+    code, out, err = run(capsys, "check", path)
+    assert (code, err) == (1, "")
+    first, last = out.splitlines()
+    assert first == 'flags["a b"]: given more than once; the last one counts'
+    assert last.endswith("; 1 member repeated")

@@ -54,6 +54,10 @@ REFUSED: list[tuple[tuple[str, ...], str]] = [
         ("evaluate", "example:flagd", "--context", "{'a': 1}"),
         "--context: not valid JSON: Expecting property name enclosed in double quotes at line 1, column 2",
     ),
+    (
+        ("evaluate", "example:flagd", "--context", '{"a": -' + "9" * 641 + "}"),
+        "--context: an integer of 641 digits, which is beyond the range of a double",
+    ),
     (("evaluate", "example:flagd", "--context", "null"), "--context: must be an object, not null"),
     (
         ("evaluate", "example:flagd", "--contexts", "/nowhere/c"),

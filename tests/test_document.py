@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from types import MappingProxyType
 from typing import Any
 
 import pytest
 
-from pyflagwasm.config.document import MAX_DEPTH, at, expect, member, parse
+from pyflagwasm.config.document import MAX_DEPTH, at, expect, member, parse, repeated_members
 from pyflagwasm.errors import ConfigError
+
+DIGITS = "an integer of {} digits, which is beyond the range of a double,"
 
 
 def nested(depth: int) -> list[Any]:
@@ -25,7 +28,8 @@ def nested(depth: int) -> list[Any]:
         ('"NaN"', "NaN"),
         ('"\\ud83d\\ude00"', "😀"),
         ("123456789012345678901234567890", 123456789012345678901234567890),
-        ("9" * 5000, float("inf")),
+        ("9" * 308, 10**308 - 1),
+        ("[1e999, " + "9" * 400 + ".5]", [float("inf"), float("inf")]),
     ],
 )
 def test_json_is_read(data: Any, document: object) -> None:
@@ -50,13 +54,18 @@ def test_a_mapping_is_copied() -> None:
         ("\ufeff{}", "$: the document begins with a byte order mark: save it as UTF-8 without one"),
         (b"\xef\xbb\xbf{}", "$: the document begins with a byte order mark: save it as UTF-8 without one"),
         (b"\xff\xfe{\x00}\x00", "$: the document is UTF-16: save it as UTF-8"),
+        ("{}".encode("utf-16-le"), "$: the document is not UTF-8 (it looks like UTF-16): save it as UTF-8"),
+        ("{}".encode("utf-16-be"), "$: the document is not UTF-8 (it looks like UTF-16): save it as UTF-8"),
+        ("[1e5,\n 1" + "0" * 309 + "]", f"$: {DIGITS.format(310)} at line 2, column 2"),
+        ('["' + "9" * 400 + '", -' + "9" * 400 + "]", f"$: {DIGITS.format(400)} at line 1, column 406"),
+        ({"a": [-(10**309)]}, "a[0]: an integer beyond the range of a double"),
         (b'{\n "\xc3\xa9\xe9": 1}', "$: not UTF-8: byte 0xe9 at line 2, column 4"),
         ('{"a": {"b c": ["\\ud800"]}}', 'a["b c"][0]: half a surrogate pair (U+D800) in a text: it has no UTF-8'),
         ('["\udfff"]', "$[0]: half a surrogate pair (U+DFFF) in a text: it has no UTF-8"),
         ('{"\\udc00": 1}', "$: half a surrogate pair (U+DC00) in a text: it has no UTF-8"),
         ("[" * 200_000, "$: nested more than 128 deep"),
         ("[" * 129 + "]" * 129, "$: nested more than 128 deep"),
-        ({"a": nested(128)}, "$: nested more than 128 deep"),
+        ({"a": nested(128)}, "a" + "[0]" * 26 + "[...: nested more than 128 deep"),
         ({"a": {1: 2}}, "a: the key 1 must be a text, not int"),
         ({"a": [1.0, float("nan")]}, "a[1]: nan is not a JSON number"),
         ({"a": {"b": {3}}}, "a.b: set is not a JSON value"),
@@ -83,7 +92,52 @@ def test_a_mapping_that_contains_itself_is_refused() -> None:
         parse(circle)
 
 
+@pytest.mark.parametrize("most", [0, 640, 4300])
+def test_the_interpreter_s_limit_of_digits_does_not_matter(most: int) -> None:
+    before = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(most)
+    try:
+        for digits in (309, 639, 641, 4_301, 100_000):
+            with pytest.raises(ConfigError) as refused:
+                parse('{"a": ' + "9" * digits + "}")
+            assert str(refused.value) == f"$: {DIGITS.format(digits)} at line 1, column 7"
+        assert parse("1" + "0" * 308) == 10**308
+    finally:
+        sys.set_int_max_str_digits(before)
+
+
+@pytest.mark.parametrize(
+    ("text", "places"),
+    [
+        ('{"a": {"b": 1}, "c": [{"b": 1}]}', []),
+        ('{"a": 1, "b": {"a": 1}, "a": 2}', ["a"]),
+        ('{"a": [0, {"b c": 1, "d": 2, "b c": 3, "d": 2, "d": 4}], "e": {"f": 1, "f": 1}}',
+         ['a[1]["b c"]', "a[1].d", "e.f"]),
+    ],
+)  # fmt: skip
+def test_repeated_members(text: str, places: list[str]) -> None:
+    assert repeated_members(text.encode()) == places
+
+
+def test_a_deep_stack_of_the_caller_is_no_recursion_error() -> None:
+    parsed = {"a": nested(100)}
+
+    def descend(levels: int) -> str:
+        if levels:
+            return descend(levels - 1)
+        try:
+            parse(parsed)
+        except ConfigError as error:
+            return str(error)
+        return "read"
+
+    told = [descend(levels) for levels in range(0, sys.getrecursionlimit() - 150, 50)]
+    assert told[0] == "read"
+    assert set(told) <= {"read", "$: the document nests too deep"}  # later Pythons have room for all of it
+
+
 def test_places() -> None:
+    assert at("a", "k" * 1_000_000) == at("a", "k" * 80 + "...")
     assert at("$", "flags") == "flags"
     assert at("flags", "new-checkout") == "flags.new-checkout"
     assert at("flags", "new checkout") == 'flags["new checkout"]'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -204,6 +205,28 @@ def test_the_clock() -> None:
     assert flags.value_nowait("later", default=False) is True
     assert user.value("later", False) is True  # a bound context does not stop the clock
     assert user.all()["later"] is True
+    closed(flags)
+
+
+CLOCKS: list[tuple[Any, str]] = [
+    (lambda: math.nan, "cannot be used: ValueError"),
+    (lambda: math.inf, "cannot be used: OverflowError"),
+    (lambda: 1e300, "gives a time that is too far from 1970"),
+    (lambda: -1e300, "gives a time that is too far from 1970"),
+    (lambda: 10**30, "gives a time that is too far from 1970"),
+    (lambda: "noon", "cannot be used: TypeError"),
+    (lambda: 1 / 0, "cannot be used: ZeroDivisionError"),
+]
+
+
+@pytest.mark.parametrize(("clock", "problem"), CLOCKS)
+def test_a_clock_that_cannot_be_used(clock: Any, problem: str) -> None:
+    flags = opened(FLAGD, clock=clock)
+    user = flags.bind({})
+    for details in (flags.details_nowait("later", {}, default=True), user.details("later", True)):
+        assert (details.value, details.reason, details.error_code) == (True, Reason.ERROR, ErrorCode.GENERAL)
+        assert details.error_message == f"the clock {problem}"
+    assert user.all() == {}
     closed(flags)
 
 

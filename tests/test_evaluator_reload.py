@@ -15,7 +15,7 @@ from evaluators import FLAGD, closed, document, flag, new_loop, opened, uniform
 
 import pyflagwasm
 from pyflagwasm import ConfigError, ErrorCode, FlagEvaluator, Reason, errors, guarded
-from pyflagwasm.loading import LARGE, compile_source, is_large
+from pyflagwasm.loading import compile_source, is_large
 from pyflagwasm.runtime.instance import Instance
 
 ME = {"who": "me", "targetingKey": "me"}
@@ -80,19 +80,6 @@ def test_formats_and_options() -> None:
     assert str(raised.value) == "options.speed: no such option; there are fractional, validation"
 
 
-def test_which_sources_are_large(tmp_path: Path) -> None:
-    small, large = tmp_path / "small", tmp_path / "large"
-    small.write_bytes(bytes(LARGE))
-    large.write_bytes(bytes(LARGE + 1))
-    smaller: list[Any] = [small, bytes(LARGE), FLAGD, tmp_path / "none", "\0", {"a": [1] * 100}]
-    larger: list[Any] = [large, bytes(LARGE + 1), tmp_path, {"a": [1] * LARGE}, {"a": {"b": "x" * LARGE}}]
-    assert [is_large(source) for source in smaller] == [False] * 6
-    assert [is_large(source) for source in larger] == [True] * 5
-    circle: dict[str, Any] = {}
-    circle["self"] = circle
-    assert is_large(circle)
-
-
 def test_large_documents_are_loaded_in_a_thread(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     threads: list[int] = []
 
@@ -142,6 +129,9 @@ def test_life(run: Runner) -> None:
         with pytest.raises(RuntimeError, match="the evaluator is closed"):
             await flags.reload(FLAGD)
 
+    not_ready()
+    with pytest.raises(RuntimeError, match="the evaluator is not open"):
+        run(flags.reload(FLAGD))
     not_ready()
     run(live())
     not_ready()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import enum
+import pickle
 from collections.abc import Iterator
 from decimal import Decimal
 from types import MappingProxyType
@@ -11,9 +13,10 @@ from typing import Any
 import pytest
 from evaluators import FLAGD, VARIANTS, closed, devcycle, opened
 
-from pyflagwasm import ErrorCode, FlagEvaluator, Reason, errors
+from pyflagwasm import ErrorCode, EvaluationDetails, FlagEvaluator, Reason, errors
+from pyflagwasm.generation import Outcome
 
-BIG = 10**400
+BIG = 10**300
 
 
 @pytest.fixture
@@ -40,6 +43,7 @@ GIVEN: list[tuple[str, Any, Any]] = [
     ("huge", 0, BIG),
     ("float", 1.0, 0.5),
     ("int", 1.0, 3.0),
+    ("huge", 1.0, 1e300),
     ("object", {}, {"k": [1, 2]}),
     ("object", MappingProxyType({"a": 1}), {"k": [1, 2]}),
     ("none", False, False),
@@ -63,7 +67,6 @@ MISMATCHES: list[tuple[str, Any, str]] = [
     ("int", "3", "the value is an integer, the default is a text"),
     ("float", 1, "the value is a number, the default is an integer"),
     ("float", True, "the value is a number, the default is true or false"),
-    ("huge", 1.5, "the value is beyond the range of a float, the default is a number"),
     ("text", {}, "the value is a text, the default is an object"),
     ("text", ["a"], "the value is a text, the default is an array"),
     ("object", [], "the value is an object, the default is an array"),
@@ -122,3 +125,30 @@ def test_a_declared_type_counts_without_a_variant_too() -> None:
     assert flags.details_nowait("v", {"user_id": "u"}, default="").error_code is ErrorCode.TYPE_MISMATCH
     assert flags.details_nowait("v", {}, default="").error_code is ErrorCode.TARGETING_KEY_MISSING
     closed(flags)
+
+
+def test_a_value_beyond_the_range_of_a_float() -> None:
+    details = Outcome(EvaluationDetails("huge", 10**400), served=True).for_default(1.5)
+    assert (details.value, details.error_code) == (1.5, ErrorCode.TYPE_MISMATCH)
+    assert details.error_message == "the value is beyond the range of a float, the default is a number"
+
+
+# ---------------------------------------------------------------- details
+
+
+@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda each: pickle.loads(pickle.dumps(each))])
+@pytest.mark.parametrize("key", ["plan", "object", "nope"])
+def test_details_can_be_copied_and_pickled(flags: FlagEvaluator, key: str, again: Any) -> None:
+    details = flags.details_nowait(key, {"plan": "pro"}, default=None)
+    same = again(details)
+    assert type(same) is EvaluationDetails
+    assert same == details
+    assert (same.reason is details.reason, same.error_code is details.error_code) == (True, True)
+    assert same.metadata["flagSetId"] == "shop"
+    with pytest.raises(TypeError, match="does not support item assignment"):
+        same.metadata["flagSetId"] = "other"
+
+
+def test_details_are_not_hashable(flags: FlagEvaluator) -> None:
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(flags.details_nowait("bool", default=False))

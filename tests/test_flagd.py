@@ -1,37 +1,24 @@
-"""The flagd importer: documents, what strict and lenient refuse, references, and what flags answer.
+"""The flagd importer: documents, what strict and lenient refuse, and what flags answer.
 
-Operators are tested in test_jsonlogic*.py, against flagd's own evaluator in differential/flagd.py.
+References are tested in test_flagd_references.py, operators in test_jsonlogic*.py, against flagd's own
+evaluator in differential/flagd.py.
 """
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from flagd_answers import Answer, Answers
+from flagd_answers import LENIENT, Answer, Answers, document, flag
 
 import pyflagwasm
 from pyflagwasm._abi import ErrorCode, Reason
-from pyflagwasm.config.formats import flagd, load
-from pyflagwasm.config.formats.flagd import MAX_EXPANDED
+from pyflagwasm.config.formats import load
 from pyflagwasm.config.model import Fail, Serve
 from pyflagwasm.errors import ConfigError
 
-LENIENT = {"validation": "lenient"}
 EXAMPLE = Path(pyflagwasm.__path__[0]) / "examples" / "flagd.json"
-
-
-def flag(**members: Any) -> dict[str, Any]:
-    """A sound flag with some members replaced; those given as ... are left out."""
-    body = {"state": "ENABLED", "variants": {"on": "yes", "off": "no"}, "defaultVariant": "off", **members}
-    return {name: member for name, member in body.items() if member is not ...}
-
-
-def document(*, evaluators: Any = None, **members: Any) -> dict[str, Any]:
-    whole: dict[str, Any] = {"flags": {"f": flag(**members)}}
-    return whole if evaluators is None else whole | {"$evaluators": evaluators}
 
 
 def answer(context: dict[str, Any] | None = None, kind: str = "string", **members: Any) -> Answer:
@@ -263,96 +250,6 @@ def test_only_lenient_takes_a_document_without_flags() -> None:
     assert load({}, "flagd", LENIENT).flags == ()
     with pytest.raises(ConfigError, match=r"^flags: the flags is missing$"):
         load({}, "flagd")
-
-
-# ---------------------------------------------------------------- references
-
-
-def referring(evaluators: dict[str, Any], targeting: Any) -> Answers:
-    return Answers(document(evaluators=evaluators, targeting=targeting), LENIENT)
-
-
-def test_an_evaluator_stands_for_its_rule() -> None:
-    answers = referring({"vip": {"==": [{"var": "tier"}, "gold"]}}, {"if": [{"$ref": "vip"}, "on"]})
-    assert answers("f", {"tier": "gold"}).variant == "on"
-    assert answers("f", {"tier": "tin"}).reason == "DEFAULT"
-
-
-def test_an_evaluator_may_refer_to_a_later_one_only() -> None:
-    first, second = {"!": [{"$ref": "b"}]}, {"var": "x"}
-    targeting = {"if": [{"$ref": "a"}, "on", "off"]}
-    assert referring({"a": first, "b": second}, targeting)("f", {"x": 1}).variant == "off"
-    assert referring({"b": second, "a": first}, targeting)("f", {"x": 1}).error == "PARSE_ERROR"
-
-
-def test_an_evaluator_that_refers_to_itself_is_replaced_once() -> None:
-    answers = referring({"a": {"if": [{"var": "x"}, "on", {"$ref": "a"}]}}, {"$ref": "a"})
-    assert answers("f", {"x": 1}).variant == "on"
-    assert answers("f", {}).error == "PARSE_ERROR"
-
-
-def test_references_in_values_stay() -> None:
-    whole = document(evaluators={"a": {"!": [1]}}, variants={"on": {"$ref": "a"}}, defaultVariant="on")
-    assert Answers(whole)("f", kind="object").value == {"$ref": "a"}
-
-
-def bomb(levels: int) -> dict[str, Any]:
-    return {f"e{i}": {"or": [{"$ref": f"e{i + 1}"}, {"$ref": f"e{i + 1}"}]} for i in range(levels)}
-
-
-def test_references_that_explode_are_refused() -> None:
-    whole = document(evaluators=bomb(40), targeting={"if": [{"$ref": "e0"}, "on"]})
-    with pytest.raises(ConfigError, match=rf"^flags\.f\.targeting: .* more than {MAX_EXPANDED} values"):
-        load(whole)
-    (found,) = load(whole, options=LENIENT).flags
-    assert found.problem is not None
-    assert Answers(whole, LENIENT)("f").error == "PARSE_ERROR"
-
-
-@pytest.mark.parametrize("last", ["on", {"$ref": "gone"}])
-def test_references_that_nest_too_deep_are_refused(last: Any) -> None:
-    evaluators: dict[str, Any] = {f"e{i}": {"if": [{"var": "x"}, {"$ref": f"e{i + 1}"}]} for i in range(99)}
-    evaluators["e99"] = {"if": [last]}
-    with pytest.raises(ConfigError, match=r"^flags\.f\.targeting: .* nests more than 128 deep"):
-        load(document(evaluators=evaluators, targeting={"if": [{"$ref": "e0"}]}))
-
-
-@pytest.mark.parametrize("make", [lambda x: {"if": [{"var": "a"}, x]}, lambda x: {"!": x}, lambda x: {"cat": ["a", x]}])
-def test_whatever_is_not_refused_for_its_depth_is_compiled(make: Any) -> None:
-    targetings: list[Any] = [{"var": "a"}]
-    while len(targetings) < 140:
-        targetings.append(make(targetings[-1]))
-    refused = next(i for i, targeting in enumerate(targetings) if is_too_deep(document(targeting=targeting)))
-    assert refused > 60
-    assert len(Answers(document(targeting=targetings[refused - 1])).config.flags) == 1
-
-
-def is_too_deep(whole: dict[str, Any]) -> bool:
-    try:
-        load(whole)
-    except ConfigError as error:
-        return error.detail == "nested more than 128 deep"
-    return False
-
-
-def test_a_deep_stack_of_the_caller_is_no_recursion_error() -> None:
-    targeting: Any = {"var": "a"}
-    for _ in range(110):
-        targeting = {"!": targeting}
-    parsed = document(targeting=targeting)
-
-    def descend(levels: int) -> str:
-        if levels:
-            return descend(levels - 1)
-        try:
-            flagd.load(parsed, {})
-        except ConfigError as error:
-            return str(error)
-        return "loaded"
-
-    told = [descend(levels) for levels in range(0, sys.getrecursionlimit() - 300, 50)]
-    assert told[0] == "loaded"
-    assert set(told[1:]) == {"loaded", "flags.f: the flag nests too deep"}
 
 
 # ---------------------------------------------------------------- the example

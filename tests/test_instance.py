@@ -12,7 +12,7 @@ import support
 from pyflagwasm import _abi
 from pyflagwasm.config import model
 from pyflagwasm.config.compile import CompiledConfig, compile_model
-from pyflagwasm.errors import AbiMismatchError, ConfigError
+from pyflagwasm.errors import AbiMismatchError, ConfigError, GuestTrapError
 from pyflagwasm.runtime import guest
 from pyflagwasm.runtime.decode import Decision, unpack
 from pyflagwasm.runtime.encode import Encoder
@@ -82,7 +82,7 @@ def test_live_is_a_digest_of_the_bytes(instance: Instance) -> None:
 @pytest.mark.parametrize("length", [_abi.LIMITS_MAX_CONFIG + 1, 2**32 - 1, 2**32 + 8, 2**40, 0, -1])
 def test_a_region_too_large_is_refused(instance: Instance, length: int) -> None:
     instance.load(support.CONFIG_A)
-    with pytest.raises(ConfigError, match="bytes are refused: the core takes 1 to 5242880"):
+    with pytest.raises(ConfigError, match="bytes are refused: there must be at least 1, and room for them in 16777216"):
         instance.reserve(length)
     assert instance.evaluate(0) == 0x100
     assert not instance.dead
@@ -158,21 +158,49 @@ def test_scratch_is_the_scratch_and_nothing_else(instance: Instance) -> None:
     )
 
 
-def test_memory_outlives_an_instance_that_was_dropped(core: guest.Core) -> None:
-    view = Instance(core, "portable").scratch
+def test_the_views_of_an_instance_end_with_it_but_slices_keep_the_memory(core: guest.Core) -> None:
+    made = Instance(core, "portable")
+    view, part, store = made.scratch, made.scratch[:4], weakref.ref(made._guest._store)
+    del made
     gc.collect()
-    view[:4] = b"left"
-    assert bytes(view[:4]) == b"left"
+    with pytest.raises(ValueError, match="released"):
+        view[0] = 1
+    part[:] = b"left"
+    assert bytes(part) == b"left"
+    assert store() is not None
+    part.release()
+    del part
+    assert store() is None
+
+
+def test_a_reserve_that_fails_leaves_views_that_work(instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
+    instance.load(support.CONFIG_A)
+
+    def memory(of: guest.Guest) -> memoryview:
+        raise MemoryError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(guest.Guest, "memory", memory)
+        with pytest.raises(MemoryError):
+            instance.reserve(1 << 20)
+    instance.scratch[0] = 5
+    assert instance.evaluate_many([1]) == [0x101]
+    assert len(instance.reserve(8)) == 8
 
 
 def test_dropped_instances_leave_nothing_behind(core: guest.Core) -> None:
     """No cycle keeps a store until the garbage collector comes."""
     gc.disable()
     try:
+        before = len(guest._frames)
         made = Instance(core, "portable")
         store = weakref.ref(made._guest._store)
+        assert len(guest._frames) == before + 1
         del made
         assert store() is None
+        assert len(guest._frames) == before
+        Instance(core, "portable").close()
+        assert len(guest._frames) == before
     finally:
         gc.enable()
 
@@ -313,12 +341,38 @@ def test_swaps_do_not_use_up_memory(live: Instance, config: CompiledConfig) -> N
 
 
 @pytest.mark.parametrize("host", ["portable", "public"])
-def test_a_call_that_outlives_its_instance_still_works(host: str) -> None:
+@pytest.mark.parametrize("name", ["evaluate", "config_commit"])
+def test_a_call_that_outlives_its_instance_says_so(host: str, name: str) -> None:
     """The addresses behind a call lie in objects of the instance: without these it would call freed memory."""
     instance = Instance(host=host)
-    expected, evaluate = instance.evaluate(0), instance.evaluate
+    call = instance.evaluate if name == "evaluate" else instance._calls[name]
+    arguments = (0,) if name == "evaluate" else ()
+    call(*arguments)
     del instance
     gc.collect()
-    noise = [Instance(host=host) for _ in range(3)]
-    assert evaluate(0) == expected
-    assert len(noise) == 3
+    with pytest.raises(GuestTrapError, match="the instance was dropped"):
+        call(*arguments)
+
+
+@pytest.mark.parametrize("host", ["portable", "public"])
+def test_an_instance_in_a_cycle_ends_before_the_finalizers(host: str) -> None:
+    """Were the store part of the garbage, it could be freed before the finalizer that calls."""
+    seen: list[object] = []
+
+    class Cycle:
+        def __init__(self) -> None:
+            self.me, self.instance = self, Instance(host=host)
+
+        def __del__(self) -> None:
+            for attempt in (lambda: self.instance.evaluate(0), lambda: self.instance.scratch[0]):
+                try:
+                    seen.append(attempt())
+                except (GuestTrapError, ValueError) as error:
+                    seen.append(type(error))
+
+    before = len(guest._frames)
+    for _ in range(10):
+        Cycle()
+    gc.collect()
+    assert seen == [GuestTrapError, ValueError] * 10
+    assert len(guest._frames) == before

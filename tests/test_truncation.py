@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from evaluators import Capture, run
 
 from pyflagwasm.config.formats import FORMATS, load
 from pyflagwasm.errors import ConfigError
@@ -39,3 +40,16 @@ def test_a_character_cut_in_two_is_one_error() -> None:
     for size in range(len(document)):
         with pytest.raises(ConfigError):
             load(document[:size])
+
+
+@pytest.mark.parametrize("name", ["flagd", "devcycle"])
+def test_the_command_line_refuses_it_in_one_line(capsys: Capture, tmp_path: Path, name: str) -> None:
+    document = (EXAMPLES / f"{name}.json").read_bytes().rstrip()
+    path = tmp_path / "cut.json"
+    for size in (0, 1, 2, len(document) // 3, len(document) // 2, len(document) - 1):
+        path.write_bytes(document[:size])
+        for command in (("check",), ("evaluate",), ("explain", "--flag", "f", "--context", "{}")):
+            code, out, err = run(capsys, command[0], str(path), *command[1:])
+            assert (code, out) == (2, "")
+            assert err.startswith(f"pyflagwasm: {path}: $: not valid JSON: ")
+            assert err.count("\n") == 1

@@ -7,6 +7,8 @@ import decimal
 import enum
 import math
 import types
+from collections.abc import Iterator, Mapping
+from itertools import count
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from hypothesis import strategies as st
 from pyflagwasm.config.model import MISSING, Slot
 from pyflagwasm.runtime import views
 from pyflagwasm.runtime.plain import EncodeError
+from pyflagwasm.types import ErrorCode
 
 NOW = 1_700_000_000_999_999
 
@@ -245,6 +248,32 @@ def test_bucket_texts_read_back_as_the_number(number: float) -> None:
 )  # fmt: skip
 def test_devcycle_user_valid(context: dict[str, Any], valid: bool) -> None:
     assert read("devcycle_user_valid", context) is valid
+
+
+class Endless(Mapping[str, Any]):
+    """Whose members never end, all of them with this value."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __getitem__(self, key: str) -> Any:
+        return self.value
+
+    def __len__(self) -> int:
+        return 1
+
+    def __iter__(self) -> Iterator[str]:
+        return map(str, count())
+
+
+@pytest.mark.parametrize("name", ["customData", "privateCustomData"])
+def test_endless_custom_data(name: str) -> None:
+    with pytest.raises(EncodeError, match=f"^attribute {name}: a mapping of more than [0-9]+ members$") as refused:
+        read("devcycle_user_valid", {name: Endless(1)})
+    assert refused.value.code is ErrorCode.INVALID_CONTEXT
+    assert read("devcycle_user_valid", {name: Endless([])}) is False
+    assert read("devcycle_user_valid", {name: dict.fromkeys(map(str, range(5_000)), 1)}) is True
+    assert read("devcycle_custom", {name: Endless(1)}, "k") == 1
 
 
 # ---------------------------------------------------------------- registry

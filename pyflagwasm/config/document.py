@@ -9,7 +9,10 @@ Every failure is one ConfigError. A place is written as the keys that lead to it
 from __future__ import annotations
 
 import json
+import math
 import re
+import sys
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NoReturn, TypeVar, overload
 
@@ -25,7 +28,10 @@ U = TypeVar("U")
 
 _PLAIN_KEY = re.compile(r"\$?[A-Za-z_][A-Za-z0-9_$-]*\Z")
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
-_TEXT_OR_CONSTANT = re.compile(r'"(?:\\.|[^"\\])*"|-?Infinity|NaN', re.DOTALL)
+_TEXT_OR_NUMBER = re.compile(r'"(?:\\.|[^"\\])*"|-?Infinity|NaN|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?', re.DOTALL)
+_SAFE_DIGITS = 308  # no integer of so many is beyond the doubles, and int() reads them whatever its own limit is
+_MOST_INT = int(sys.float_info.max)
+_SHOWN = 80
 _NAMES: dict[type, str] = {
     dict: "an object",
     list: "an array",
@@ -44,6 +50,8 @@ def at(path: str, key: str | int) -> str:
     """The place of a member (str) or an item (int) of what lies at `path`."""
     if isinstance(key, int):
         return f"{path}[{key}]"
+    if len(key) > _SHOWN:  # or the paths of a few thousand values below a key of megabytes would fill the memory
+        key = f"{key[:_SHOWN]}..."
     if not _PLAIN_KEY.match(key):
         return f"{path}[{json.dumps(key, ensure_ascii=False)}]"
     return key if path == ROOT else f"{path}.{key}"
@@ -104,11 +112,15 @@ def member(parent: Mapping[str, Any], key: str, types: Any, path: str, what: str
 def parse(data: bytes | bytearray | str | Mapping[str, Any]) -> object:
     """The document as Python data: JSON as bytes (UTF-8) or text, or a mapping that somebody has parsed already.
 
-    Repeated members: the last one wins. Numbers: an integer literal is an int of any length, another one a float.
+    Repeated members: the last one wins. Numbers: an integer literal is an int, another one a float, which may be
+    infinite; an integer beyond the range of a float is refused.
     The result shares nothing with a mapping passed in. Raises ConfigError, with line and column where there is one.
     """
     if isinstance(data, Mapping):
-        return _copy(data, ROOT, 0)
+        try:
+            return _copy(data, ROOT, 0)
+        except RecursionError:  # within the depth that is allowed, but the caller's own stack was deep already
+            raise ConfigError(ROOT, "the document nests too deep") from None
     if isinstance(data, (bytes, bytearray)):
         text = _decode(bytes(data))
     elif isinstance(data, str):
@@ -118,14 +130,13 @@ def parse(data: bytes | bytearray | str | Mapping[str, Any]) -> object:
     if text.startswith("\ufeff"):
         raise ConfigError(ROOT, "the document begins with a byte order mark: save it as UTF-8 without one")
     try:
-        document = json.loads(text, parse_constant=_refuse_constant, parse_int=_read_int)
+        document = json.loads(text, parse_constant=refuse_constant, parse_int=read_int)
     except json.JSONDecodeError as e:
         raise ConfigError(ROOT, f"not valid JSON: {e.msg} at line {e.lineno}, column {e.colno}") from None
-    except _NotANumber:
-        found = next(m for m in _TEXT_OR_CONSTANT.finditer(text) if m[0][0] != '"')
+    except UnusableNumber as e:
+        found = next(m for m in _TEXT_OR_NUMBER.finditer(text) if m[0] == e.literal)
         place = json.JSONDecodeError("", text, found.start())
-        detail = f"not valid JSON: {found[0]} is not a number of JSON at line {place.lineno}, column {place.colno}"
-        raise ConfigError(ROOT, detail) from None
+        raise ConfigError(ROOT, f"{e} at line {place.lineno}, column {place.colno}") from None
     except RecursionError:
         raise ConfigError(ROOT, f"nested more than {MAX_DEPTH} deep") from None
     _check_depth(document)
@@ -134,9 +145,38 @@ def parse(data: bytes | bytearray | str | Mapping[str, Any]) -> object:
     return document
 
 
+def repeated_members(data: bytes) -> list[str]:
+    """The places of members that an object gives more than once, in a document that `parse` takes.
+
+    What stands in an object that is itself replaced by a later one is not looked at.
+    """
+    found: dict[int, tuple[dict[str, object], list[str]]] = {}  # the object is kept, so that its id is
+
+    def read(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        made = dict(pairs)
+        if len(made) < len(pairs):
+            counts = Counter(key for key, _ in pairs)
+            found[id(made)] = made, [key for key, count in counts.items() if count > 1]
+        return made
+
+    document = json.loads(data, object_pairs_hook=read, parse_int=float)
+    places: list[str] = []
+    left: list[tuple[object, str]] = [(document, ROOT)] if found else []
+    while left:
+        value, path = left.pop()
+        if isinstance(value, dict):
+            places += [at(path, key) for key in found.get(id(value), (value, []))[1]]
+            left += [(item, at(path, key)) for key, item in reversed(value.items())]
+        elif isinstance(value, list):
+            left += [(item, at(path, i)) for i, item in reversed(list(enumerate(value)))]
+    return places
+
+
 def _decode(data: bytes) -> str:
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise ConfigError(ROOT, "the document is UTF-16: save it as UTF-8")
+    if b"\0" in data[:4]:  # in UTF-8 no JSON has any; in UTF-16 a brace has one
+        raise ConfigError(ROOT, "the document is not UTF-8 (it looks like UTF-16): save it as UTF-8")
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as e:
@@ -146,17 +186,25 @@ def _decode(data: bytes) -> str:
         raise ConfigError(ROOT, f"not UTF-8: byte 0x{data[e.start]:02x} at line {line}, column {column}") from None
 
 
-class _NotANumber(ValueError):
-    """json.loads met NaN or Infinity, which it would take for numbers; it does not say where."""
+class UnusableNumber(ValueError):
+    """json.loads met a number that it would take or choke on; it does not say where. The text says what is wrong."""
+
+    def __init__(self, literal: str, message: str) -> None:
+        self.literal = literal
+        super().__init__(message)
 
 
-def _refuse_constant(literal: str) -> NoReturn:
-    raise _NotANumber(literal)
+def refuse_constant(literal: str) -> NoReturn:
+    """For json's parse_constant: NaN and Infinity are no JSON. Raises UnusableNumber."""
+    raise UnusableNumber(literal, f"not valid JSON: {literal} is not a number of JSON")
 
 
-def _read_int(literal: str) -> int | float:
-    # int() refuses thousands of digits; such a number is no integer for any of the formats
-    return int(literal) if len(literal) <= 4000 else float(literal)
+def read_int(literal: str) -> int:
+    """For json's parse_int. Raises UnusableNumber for an integer that no double can hold."""
+    digits = len(literal.removeprefix("-"))
+    if digits > _SAFE_DIGITS and (digits > _SAFE_DIGITS + 1 or math.isinf(float(literal))):
+        raise UnusableNumber(literal, f"an integer of {digits} digits, which is beyond the range of a double,")
+    return int(literal)
 
 
 def _check_depth(document: object) -> None:
@@ -206,7 +254,8 @@ def _check_text(text: str, path: str) -> None:
 
 def _copy(value: object, path: str, depth: int) -> object:
     if depth >= MAX_DEPTH and isinstance(value, (Mapping, list, tuple)):
-        raise ConfigError(ROOT, f"nested more than {MAX_DEPTH} deep")
+        start = path if len(path) <= _SHOWN else f"{path[:_SHOWN]}..."
+        raise ConfigError(start, f"nested more than {MAX_DEPTH} deep")
     if isinstance(value, Mapping):
         copied: dict[str, object] = {}
         for key, item in value.items():
@@ -220,6 +269,8 @@ def _copy(value: object, path: str, depth: int) -> object:
     if isinstance(value, str):
         _check_text(value, path)
         return value
+    if isinstance(value, int) and abs(value) > _MOST_INT:
+        raise ConfigError(path, "an integer beyond the range of a double")
     if value is None or isinstance(value, (bool, int)):
         return value
     if isinstance(value, float):

@@ -12,7 +12,9 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
+import weakref
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib import resources
 from typing import Any, NamedTuple
 
@@ -205,7 +207,7 @@ def _first_line(error: BaseException) -> str:
 
 
 _core: Core | None = None
-_lock = threading.Lock()
+_lock = threading.RLock()  # a finalizer may run, and ask for the core, while it is made
 
 
 def core() -> Core:
@@ -224,7 +226,7 @@ def core() -> Core:
 
 def _after_fork() -> None:
     global _lock
-    _lock = threading.Lock()  # the thread that held it, if any, does not exist here
+    _lock = threading.RLock()  # the thread that held it, if any, does not exist here
 
 
 if hasattr(os, "register_at_fork"):
@@ -245,15 +247,39 @@ class Addresses(NamedTuple):
     scratch: int
 
 
+_frames: set[portable.Frame] = set()
+"""The frames of all guests that are neither closed nor dropped. What a frame keeps, the store above all, is reachable
+from here, and so never garbage: of the garbage in a cycle the store might be freed before a finalizer of the user's
+evaluates. The set is never freed: at the exit of the interpreter finalizers still find every store as it was, and the
+system takes the memory."""
+ctypes.pythonapi.Py_IncRef(ctypes.py_object(_frames))
+
+
+def _drop(frame: portable.Frame, views: list[memoryview]) -> None:
+    """The end of a guest that nobody closed. Comes before every finalizer of the garbage that the guest is part of.
+
+    The store goes with its last user: a view or a call of it that somebody kept.
+    """
+    frame.kill("the instance was dropped")
+    for view in views:
+        with suppress(BufferError):  # the view has a user, and keeps the store
+            view.release()
+    _frames.discard(frame)
+
+
 class Guest:
     """One instance of the core in its own store: its exports as callables, and its memory.
 
     host: "portable" or "public"; None is `default_host`. `evaluate` takes a flag index. `calls` has all exports:
     i32 arguments, an unsigned result, keyword `fuel`. `released` has them without the GIL.
-    Every call raises GuestTrapError once the guest is dead: it trapped, or it was closed.
+    views: the owner's views of the memory, which are released when the guest is dropped without `close`.
+    Every call raises GuestTrapError once the guest is dead: it trapped, or it was closed or dropped.
     """
 
-    __slots__ = ("_doors", "_exports", "_store", "calls", "evaluate", "frame", "host", "released", "scratch_base")
+    __slots__ = (
+        "__weakref__", "_doors", "_dropped", "_exports", "_store", "calls", "evaluate", "frame", "host", "released",
+        "scratch_base", "views",
+    )  # fmt: skip
 
     def __init__(self, of: Core, host: str | None = None) -> None:
         self.host = host or default_host(of)
@@ -263,6 +289,10 @@ class Guest:
         self._doors = of.doors
         # The calls hold addresses inside of the store and of the exports, and a caller may keep a call alone.
         self.frame = portable.Frame(_context(self._store), _explain, (self._store, self._exports))
+        self.views: list[memoryview] = []
+        _frames.add(self.frame)
+        self._dropped = weakref.finalize(self, _drop, self.frame, self.views)
+        self._dropped.atexit = False
         self.calls: dict[str, Callable[..., int]] = {}
         self.released: dict[str, Callable[..., int]] = {}
         self.evaluate: Callable[[int], int]
@@ -293,8 +323,11 @@ class Guest:
         return Addresses(call, set_fuel, context, self._address("evaluate"), base, base + self.scratch_base)
 
     def memory(self) -> memoryview:
-        """A new view of all linear memory, as bytes. It does not grow with the memory, and keeps the store alive until
-        `close`, after which touching it is undefined."""
+        """A new view of all linear memory, as bytes. It does not grow with the memory.
+
+        It keeps the memory of a guest that is dropped, but not of one that is closed: release it, and what was sliced
+        off it, before `close`.
+        """
         self.frame.check()
         buffer = self._exports[MEMORY].get_buffer_ptr(self._store)
         buffer.store = self._store
@@ -303,7 +336,9 @@ class Guest:
     def close(self) -> None:
         """Free the store. Views of the memory must be released before. Idempotent."""
         self.frame.kill("the instance is closed")
+        self._dropped.detach()
         self._store.close()
+        _frames.discard(self.frame)
 
 
 def _public(store: wasmtime.Store, func: Any, frame: portable.Frame, name: str) -> Callable[..., int]:

@@ -31,13 +31,15 @@ class Instance:
     evaluate: `(flag) -> packed decision` for the request in scratch (decode.py unpacks it). One C call.
     scratch: the scratch area, writable bytes. Read the attribute anew after `stage`, `load` and `reserve`: they release
     the view and put a new one here. Do not keep slices of it beyond `close`.
+    One that is dropped without `close` ends by itself: the view is released, and a call that was kept raises
+    GuestTrapError.
     live: the digest of the configuration that answers, None before the first.
 
     Every method raises GuestTrapError if the core traps; then the instance is `dead`, raises the same again without
     calling, and must be closed.
     """
 
-    __slots__ = ("_calls", "_cells", "_guest", "_region", "_released", "_staged", "evaluate", "live", "scratch")
+    __slots__ = ("_calls", "_cells", "_guest", "_released", "_staged", "evaluate", "live", "scratch")
 
     evaluate: Callable[[int], int]
 
@@ -47,21 +49,23 @@ class Instance:
         self.evaluate = self._guest.evaluate
         self.live: str | None = None
         self._staged: str | None = None
-        self._region: memoryview | None = None
         self._look()
 
-    def _look(self) -> None:
-        """Take new views of the memory, which may have grown."""
+    def _look(self, region: slice = slice(0)) -> memoryview:
+        """Take new views of the memory, which may have grown, and release the old ones; the new one of a region.
+
+        In this order: whatever fails, `scratch` can be written to.
+        """
         memory = self._guest.memory()
         base = self._guest.scratch_base
-        self.scratch = memory[base : base + _abi.SCRATCH_SIZE]
-        self._cells = self.scratch[_OUTPUT].cast("Q")
-
-    def _forget(self) -> None:
-        for view in (self.scratch, self._cells, self._region):
-            if view is not None:
-                view.release()
-        self._region = None
+        scratch = memory[base : base + _abi.SCRATCH_SIZE]
+        views = [scratch, scratch[_OUTPUT].cast("Q"), memory[region]]
+        old = self._guest.views[:]
+        self._guest.views[:] = views
+        self.scratch, self._cells, found = views
+        for view in old:
+            view.release()
+        return found
 
     # ------------------------------------------------------------ state
 
@@ -105,15 +109,14 @@ class Instance:
         self._guest.frame.check()
         address = self._calls["region_reserve"](length) if 0 < length <= _LOW else 0
         self._staged = None
-        self._forget()
-        self._look()
+        region = self._look(slice(address, address + length) if address else slice(0))
         if not address:
-            raise ConfigError("$", f"{length} bytes are refused: the core takes 1 to {_abi.LIMITS_MAX_CONFIG}")
-        memory = self._guest.memory()
-        if address + length > len(memory):
-            raise AbiMismatchError(f"region_reserve({length}) is {address}, outside {len(memory)} bytes of memory")
-        self._region = memory[address : address + length]
-        return self._region
+            room = f"room for them in {guest.MEMORY_LIMIT} bytes of memory"
+            raise ConfigError("$", f"{length} bytes are refused: there must be at least 1, and {room}")
+        if len(region) != length:
+            size = self.memory_size
+            raise AbiMismatchError(f"region_reserve({length}) is {address}, outside {size} bytes of memory")
+        return region
 
     def stage(self, ir: bytes, digest: str | None = None) -> None:
         """Write a compiled configuration beside the live one and have the core verify all of it.
@@ -174,7 +177,8 @@ class Instance:
 
     def close(self) -> None:
         """Release the views and free the memory. Idempotent; every later call raises GuestTrapError."""
-        self._forget()
+        for view in self._guest.views:
+            view.release()
         self._guest.close()
 
 

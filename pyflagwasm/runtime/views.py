@@ -25,7 +25,7 @@ from typing import Any, TypeAlias
 
 from .._abi import SCRATCH_REQUEST_SIZE, VALUE_SIZE
 from ..config.model import MISSING, Slot
-from .plain import INT_MAX, INT_MIN, EncodeError, double, is_number, is_text, plain
+from .plain import INT_MAX, INT_MIN, EncodeError, double, is_number, is_text, plain, refused
 
 Context: TypeAlias = Mapping[str, Any]
 Reader: TypeAlias = Callable[[Context, int], Any]
@@ -186,7 +186,10 @@ def devcycle_bucket_corrected(context: Context, args: tuple[str, ...], now_us: i
 
 
 def devcycle_user_valid(context: Context, args: tuple[str, ...], now_us: int) -> Any:
-    """False if appBuild is there and not a number, or a custom value is a list or an object."""
+    """False if appBuild is there and not a number, or a custom value is a list or an object.
+
+    Only a dict may have any number of custom values: other mappings may be endless, and too many are refused.
+    """
     build = context.get("appBuild", MISSING)
     if build is not MISSING:
         try:
@@ -197,7 +200,9 @@ def devcycle_user_valid(context: Context, args: tuple[str, ...], now_us: int) ->
     for name in ("customData", "privateCustomData"):
         data = context.get(name, MISSING)
         if data is not MISSING and issubclass(type(data), Mapping):
-            for value in data.values():
+            for number, value in enumerate(data.values()):
+                if number == _MOST_MEMBERS and type(data) is not dict:
+                    raise refused(f"a mapping of more than {_MOST_MEMBERS} members", name)
                 if issubclass(type(value), (Mapping, list, tuple)):
                     return False
     return True

@@ -11,6 +11,7 @@ say shows here.
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 import time
 from pathlib import Path
@@ -51,6 +52,23 @@ def versions(dialect: int, *constants: str) -> m.Test:
     return checks(Op.VERSION, "t", *constants, flags=dialect << 4 | 2)
 
 
+def colliding() -> str:
+    """A text that the search's rolling hash takes for as many times the letter a."""
+    base, half = 16_777_619, 4
+
+    def hashed(text: str) -> int:
+        value = 0
+        for letter in text:
+            value = (value * base + ord(letter)) % 2**32
+        return value
+
+    wanted, shift = hashed("a" * 2 * half), base**half
+    letters = [chr(code) for code in range(ord("b"), ord("z") + 1)]
+    texts = ["".join(parts) for parts in itertools.product(letters, repeat=half)]
+    above = {hashed(text) * shift % 2**32: text for text in texts}
+    return next(above[left] + text for text in texts if (left := (wanted - hashed(text)) % 2**32) in above)
+
+
 SHORT_VERSIONS = tuple(f"1.{number}.0" for number in range(20_000))
 LONG_TEXTS = tuple(LONG + f"{number:02}" for number in range(60))
 PRE = "1.2.3-" + "a." * 15_000
@@ -86,6 +104,8 @@ RULES: dict[str, tuple[m.Condition, Any, Any]] = {
     "digits": (truth(Op.EQUAL, T, 1), "9" * N, None),
     "halfway digits": (truth(Op.EQUAL, T, 1), "2." + "0" * 700 + "1e-324", None),
     "part of text": (truth(Op.IN, U, T), LONG, "a" * 200 + "b"),
+    "part of text, colliding": (truth(Op.IN, U, T), "a" * 28_000, "a" * 14_000 + colliding()),
+    "key without a dot": (truth(Op.LOOKUP, OTHER, T), LONG, {"k": 1}),
     "order of texts": (truth(Op.COMPARE, T, U, flags=1), "a" * 15_000, "a" * 14_999 + "b"),
     "item of text": (truth(Op.LOOKUP, T, N - 1), LONG, None),
     "end of text": (truth(Op.SUBSTRING, T, -5, 2), LONG, None),

@@ -17,7 +17,7 @@ text is none; a list or object as a computed result never names a variant.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
@@ -32,9 +32,10 @@ from .jsonlogic_validate import check_targeting
 
 FORMAT: Final = "flagd"
 
-MAX_EXPANDED: Final = 200_000
-"""How many JSON values a targeting may have once its references are replaced."""
+MAX_EXPANDED: Final = 500_000
+"""How many JSON values the targetings of a document that refer to `$evaluators` may have, once that is replaced."""
 
+_VALUE_CHARACTERS: Final = 64  # so many characters of a text count as one value more
 _STATES = ("ENABLED", "DISABLED")
 _GENERATIONS = {"cbor": 0, "text": 1}
 _VALIDATIONS = {"strict": True, "lenient": False}
@@ -83,7 +84,10 @@ class _Importer:
         self.programs: list[Action] = []
         self._simple: dict[Action, int] = {}
         self.metadata = self._metadata(self.document, ROOT, "the flag set's metadata")
-        self.evaluators = self._evaluators()
+        try:
+            self.references = _References(self._evaluators())
+        except RecursionError:  # as below
+            raise ConfigError("$evaluators", "the evaluators nest too deep") from None
 
     def model(self) -> Model:
         flags = {given.key: self._flag(given) for given in self._given()}
@@ -174,7 +178,7 @@ class _Importer:
         elif not targeting:
             action = _serve(default, Reason.STATIC)
         else:
-            targeting = _expand(expect(targeting, dict, place, "the targeting"), self.evaluators, place)
+            targeting = self.references.expand(expect(targeting, dict, place, "the targeting"), place)
             reader = Targeting(given.key, self.generation)
             # served are variants with a name and a value; _variants() has put those first
             names = {v.key: i for i, v in enumerate(variants) if v.key and v.value is not None}
@@ -246,76 +250,71 @@ def _check_variants(found: Mapping[str, JSON], path: str) -> None:
 # ---------------------------------------------------------------- evaluators
 
 
-def _expand(targeting: JSON, evaluators: Mapping[str, JSON], path: str) -> JSON:
-    if not evaluators:
-        return targeting
-    wanted = _references(targeting)
-    for name, rule in evaluators.items():
-        if name in wanted:
-            targeting = _Replacement(name, rule, path).run(targeting, 0)
-            wanted |= _references(rule)
-    if wanted:
-        _measure(targeting, path)
-    return targeting
+@dataclass(frozen=True, slots=True)
+class _Expanded:
+    """A value whose references are replaced by what they stand for, which all of them share.
+
+    values: how many there would be if nothing was shared. depth: levels of arrays and objects.
+    """
+
+    value: JSON
+    values: int
+    depth: int
+    refers: bool
 
 
-def _references(value: JSON) -> set[str]:
-    found: set[str] = set()
-    left = [value]
-    while left:
-        item = left.pop()
-        if isinstance(item, list):
-            left.extend(item)
-        elif isinstance(item, dict):
-            name = _reference(item)
-            if name is None:
-                left.extend(item.values())
-            else:
-                found.add(name)
-    return found
+class _References:
+    """What the references of a document stand for. One targeting costs no more than its own text, whatever it becomes.
 
+    The budget is of the whole document: a few evaluators that double make a little text into more than anybody waits
+    for, and so does one that is large and used by many flags.
+    """
 
-def _reference(value: dict[str, JSON]) -> str | None:
-    name = value.get("$ref") if len(value) == 1 else None
-    return name if isinstance(name, str) else None
+    def __init__(self, evaluators: Mapping[str, JSON]) -> None:
+        self._rules: dict[str, _Expanded] = {}
+        self._left = MAX_EXPANDED
+        for name, rule in reversed(list(evaluators.items())):  # a rule's references to itself and to earlier ones stay
+            self._rules[name] = self._replaced(rule)
 
+    def expand(self, targeting: JSON, path: str) -> JSON:
+        """The targeting with its references replaced. Raises ConfigError with `path` for what becomes too much."""
+        if not self._rules:
+            return targeting
+        whole = self._replaced(targeting)
+        if not whole.refers:
+            return targeting
+        if whole.depth > MAX_DEPTH:
+            raise ConfigError(path, f"with its references to $evaluators replaced it nests more than {MAX_DEPTH} deep")
+        if whole.values > self._left:
+            raise ConfigError(
+                path,
+                "with their references to $evaluators replaced, the targetings up to this one have more than "
+                f"{MAX_EXPANDED} values",
+            )
+        self._left -= whole.values
+        return whole.value
 
-def _too_large(path: str) -> ConfigError:
-    return ConfigError(
-        path, f"with its references replaced it has more than {MAX_EXPANDED} values or nests more than {MAX_DEPTH} deep"
-    )
-
-
-class _Replacement:
-    """Puts one evaluator's rule in the place of all references to it. References inside the rule stay as they are."""
-
-    def __init__(self, name: str, rule: JSON, path: str) -> None:
-        self.name, self.rule, self.path, self.seen = name, rule, path, 0
-
-    def run(self, value: JSON, depth: int) -> JSON:
-        self.seen += 1
-        if self.seen > MAX_EXPANDED or depth > MAX_DEPTH:
-            raise _too_large(self.path)
+    def _replaced(self, value: JSON) -> _Expanded:
+        if isinstance(value, dict):
+            name = value.get("$ref") if len(value) == 1 else None
+            if isinstance(name, str) and name in self._rules:
+                rule = self._rules[name]
+                return _Expanded(rule.value, rule.values, rule.depth, refers=True)
+            inner = {key: self._replaced(item) for key, item in value.items()}
+            keys = sum(map(_more, inner))
+            return _joined({key: each.value for key, each in inner.items()}, inner.values(), keys)
         if isinstance(value, list):
-            return [self.run(item, depth + 1) for item in value]
-        if not isinstance(value, dict):
-            return value
-        if _reference(value) == self.name:
-            return self.rule
-        return {key: self.run(item, depth + 1) for key, item in value.items()}
+            items = [self._replaced(item) for item in value]
+            return _joined([each.value for each in items], items)
+        return _Expanded(value, 1 + _more(value) if isinstance(value, str) else 1, 0, refers=False)
 
 
-def _measure(value: JSON, path: str) -> None:
-    seen, depth, level = 0, 0, [value]
-    while level:
-        seen += len(level)
-        depth += 1
-        if seen > MAX_EXPANDED or depth > MAX_DEPTH + 1:
-            raise _too_large(path)
-        inner: list[JSON] = []
-        for item in level:
-            if isinstance(item, list):
-                inner.extend(item)
-            elif isinstance(item, dict):
-                inner.extend(item.values())
-        level = inner
+def _more(text: str) -> int:
+    """What a long text counts beyond one value: constant texts are joined, over and over."""
+    return len(text) // _VALUE_CHARACTERS
+
+
+def _joined(value: JSON, inner: Collection[_Expanded], more: int = 0) -> _Expanded:
+    values = min(1 + more + sum(each.values for each in inner), MAX_EXPANDED + 1)  # or it would double and double
+    depth = min(1 + max((each.depth for each in inner), default=0), MAX_DEPTH + 1)
+    return _Expanded(value, values, depth, refers=any(each.refers for each in inner))

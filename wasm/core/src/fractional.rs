@@ -1,6 +1,6 @@
 //! flagd's fractional over values that are only known while evaluating, and canonical CBOR of any value.
 
-use crate::abi::{error_code, kind, limits_layout};
+use crate::abi::{kind, limits_layout};
 use crate::cbor;
 use crate::config::Node;
 use crate::hash::{murmur3, Murmur3};
@@ -112,7 +112,7 @@ impl<'a> Machine<'a> {
                     match pending.get_mut(depth) {
                         Some(room) if !self.is_over() => *room = (value, 0, u32::MAX),
                         _ => {
-                            self.stop(error_code::LIMIT_EXCEEDED);
+                            self.too_deep();
                             return 0;
                         }
                     }

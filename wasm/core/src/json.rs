@@ -154,7 +154,7 @@ impl<'a> Machine<'a> {
                 if value.kind() == kind::LIST {
                     match pending.get_mut(depth) {
                         Some(room) if !self.is_over() => *room = (value, 0),
-                        _ => return self.stop(error_code::LIMIT_EXCEEDED),
+                        _ => return self.too_deep(),
                     }
                     depth = depth.wrapping_add(1);
                 } else {
@@ -187,6 +187,13 @@ impl<'a> Machine<'a> {
             kind::BOOL => self.append(if value.bits != 0 { b"True" } else { b"False" }),
             kind::OBJECT => self.append(b"[object Object]"),
             _ => self.append(b"null"),
+        }
+    }
+
+    /// A value nests deeper than `value_depth`, or the budget ended on the way down.
+    pub(crate) fn too_deep(&mut self) {
+        if !self.is_over() {
+            self.stop(error_code::LIMIT_EXCEEDED);
         }
     }
 
@@ -232,7 +239,7 @@ impl<'a> Machine<'a> {
                         match pending.get_mut(depth) {
                             Some(room) if !self.is_over() => *room = (a, b, 0),
                             _ => {
-                                self.stop(error_code::LIMIT_EXCEEDED);
+                                self.too_deep();
                                 return false;
                             }
                         }
@@ -326,8 +333,10 @@ impl<'a> Machine<'a> {
             }
             kind::TEXT => {
                 let needle = self.text_of(needle);
-                self.spend(text::find_cost(self.text(haystack), self.text(needle)));
-                text::find(self.text(haystack), self.text(needle))
+                let mut steps = self.steps;
+                let found = text::find(self.text(haystack), self.text(needle), &mut steps);
+                self.steps = steps;
+                found
             }
             _ => false,
         }

@@ -22,7 +22,7 @@ impl<'a> Machine<'a> {
         let mut current = base;
         let mut from = 0_usize;
         loop {
-            self.spend(1);
+            self.spend((key.len() as usize).wrapping_sub(from) / 64 + 1);
             let rest = self.text(key).get(from..).unwrap_or(&[]);
             let dot = rest.iter().position(|byte| *byte == b'.');
             let len = dot.unwrap_or(rest.len());

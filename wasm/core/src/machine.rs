@@ -24,6 +24,8 @@ pub struct Machine<'a> {
     pub(crate) steps: u32,
     /// Why the evaluation stops, once it does: an `ErrorCode`. Operations go on with nulls until the next node.
     pub(crate) stopped: u8,
+    /// Steps that were left when it was stopped for another reason than having none.
+    pub(crate) spare: u32,
     /// The packed decision, once a node leads to DONE.
     pub(crate) decision: u64,
     /// How the last node ended, for a trace.
@@ -76,6 +78,7 @@ impl<'a> Machine<'a> {
             arena_used: 0,
             steps: 0,
             stopped: 0,
+            spare: 0,
             decision: 0,
             outcome: 0,
             bucket: 0,
@@ -84,7 +87,13 @@ impl<'a> Machine<'a> {
 
     /// Decides flag number `flag`.
     pub fn evaluate(&mut self, flag: u32) -> u64 {
+        self.evaluate_within(flag, limits_layout::MAX_STEPS as u32)
+    }
+
+    /// Decides flag number `flag` in at most `steps` steps.
+    pub fn evaluate_within(&mut self, flag: u32, steps: u32) -> u64 {
         let entry = self.begin(flag);
+        self.steps = steps;
         self.run(entry, false);
         self.decision
     }
@@ -102,6 +111,11 @@ impl<'a> Machine<'a> {
         self.decision
     }
 
+    /// Steps that the last evaluation had left.
+    pub fn steps_left(&self) -> u32 {
+        self.steps.max(self.spare)
+    }
+
     /// A fresh start at the entry of a flag.
     #[inline(always)]
     fn begin(&mut self, flag: u32) -> u32 {
@@ -110,6 +124,7 @@ impl<'a> Machine<'a> {
         self.arena_used = 0;
         self.steps = limits_layout::MAX_STEPS as u32;
         self.stopped = 0;
+        self.spare = 0;
         self.bucket = 0;
         match self.config.entry(flag) {
             Some(entry) => entry,
@@ -159,6 +174,7 @@ impl<'a> Machine<'a> {
     pub(crate) fn stop(&mut self, code: u8) {
         if self.stopped == 0 {
             self.stopped = code;
+            self.spare = self.steps;
         }
         self.steps = 0;
     }

@@ -62,10 +62,7 @@ impl<'a> Machine<'a> {
             let holds = match node.op() {
                 op::TEXT_PREFIX => text::starts(whole, part),
                 op::TEXT_SUFFIX => text::ends(whole, part),
-                _ => {
-                    self.spend(text::find_cost(whole, part));
-                    text::find(whole, part)
-                }
+                _ => text::find(whole, part, &mut self.steps),
             };
             if holds {
                 return Some(true);

@@ -53,63 +53,38 @@ pub fn ends(whole: &[u8], part: &[u8]) -> bool {
     whole.get(from..).map_or(false, |end| same_length(end, part))
 }
 
-/// Steps that a search costs: one for 256 compared bytes.
-#[inline(always)]
-pub fn find_cost(whole: &[u8], part: &[u8]) -> usize {
-    if part.len() > whole.len() {
-        return 0;
-    }
-    whole.len().wrapping_mul(part.len().min(SHORT)) / 256
-}
-
-/// Whether `part` occurs in `whole`. Linear for short parts; for long ones linear but for colliding hashes, each of
-/// which costs one comparison.
-pub fn find(whole: &[u8], part: &[u8]) -> bool {
-    let first = match part.first() {
+/// Whether `part` occurs in `whole`. Takes off `steps` what it costs, and gives up when nothing is left of them.
+///
+/// Short parts are compared at each place; long ones where a rolling hash says so. The hash is no secret, so whoever
+/// makes it collide pays for each comparison.
+#[inline(never)]
+pub fn find(whole: &[u8], part: &[u8], steps: &mut u32) -> bool {
+    const BASE: u32 = 16_777_619;
+    let long = part.len() > SHORT;
+    let per_byte = if long { 1 } else { part.len() };
+    *steps = steps.saturating_sub((whole.len().wrapping_mul(per_byte) / 256) as u32);
+    let last = match part.last() {
         None => return true,
-        Some(first) => *first,
+        Some(last) => *last,
     };
-    if part.len() > SHORT {
-        return find_long(whole, part);
-    }
-    let mut rest = whole;
-    while rest.len() >= part.len() {
-        if rest.first() == Some(&first) && rest.starts_with(part) {
-            return true;
-        }
-        rest = match rest.get(1..) {
-            Some(shorter) => shorter,
-            None => return false,
-        };
-    }
-    false
-}
-
-/// Rabin and Karp's search, modulo a prime so that no input is known in advance to collide often.
-fn find_long(whole: &[u8], part: &[u8]) -> bool {
-    const PRIME: u64 = 4_294_967_291;
-    const BASE: u64 = 1_000_003;
-    let step = |hash: u64, byte: u8| (hash.wrapping_mul(BASE).wrapping_add(u64::from(byte))) % PRIME;
-    let start = match whole.get(..part.len()) {
-        None => return false,
-        Some(start) => start,
-    };
-    let wanted = part.iter().fold(0, |hash, byte| step(hash, *byte));
-    let mut hash = start.iter().fold(0, |hash, byte| step(hash, *byte));
-    let high = part.iter().skip(1).fold(1_u64, |power, _| power.wrapping_mul(BASE) % PRIME);
-    let mut previous: u8 = 0;
-    let mut begun = false;
+    let roll = |hash: u32, byte: &u8| hash.wrapping_mul(BASE).wrapping_add(u32::from(*byte));
+    let wanted = part.iter().fold(0, roll);
+    let mut hash = whole.iter().take(part.len().wrapping_sub(1)).fold(0, roll);
+    let high = part.iter().skip(1).fold(1_u32, |power, _| power.wrapping_mul(BASE));
     for window in whole.windows(part.len()) {
-        if begun {
-            let gone = u64::from(previous).wrapping_mul(high) % PRIME;
-            let last = window.last().copied().unwrap_or(0);
-            hash = step(hash.wrapping_add(PRIME).wrapping_sub(gone) % PRIME, last);
+        if long {
+            hash = window.last().map_or(0, |byte| roll(hash, byte));
+            if hash == wanted {
+                *steps = steps.saturating_sub((part.len() / 64) as u32 + 1);
+            }
         }
-        if hash == wanted && window == part {
+        if if long { hash == wanted } else { window.last() == Some(&last) } && window == part {
             return true;
         }
-        previous = window.first().copied().unwrap_or(0);
-        begun = true;
+        if *steps == 0 {
+            return false;
+        }
+        hash = hash.wrapping_sub(window.first().map_or(0, |byte| u32::from(*byte).wrapping_mul(high)));
     }
     false
 }

@@ -203,11 +203,17 @@ pub extern "C" fn evaluate_many(count: i32) -> i32 {
     let count = (count as u32 as usize).min(limits_layout::MAX_MANY);
     let ready = ready();
     let work = work();
+    // All of them together have a budget as well, so that a crossing ends no matter how many flags are dear.
+    let mut left = limits_layout::MAX_MANY_STEPS as u32;
     for cell in output_area().chunks_exact_mut(8).take(count) {
         let packed = match ready {
             Ok((view, request)) => {
                 let flag = pyflagwasm_core::read::u32_at(cell, 0);
-                Machine::new(view, request, None, work).evaluate(flag)
+                let most = left.min(limits_layout::MAX_STEPS as u32);
+                let mut machine = Machine::new(view, request, None, work);
+                let packed = machine.evaluate_within(flag, most);
+                left = left.wrapping_sub(most.wrapping_sub(machine.steps_left()));
+                packed
             }
             Err(code) => pack_error(code),
         };
