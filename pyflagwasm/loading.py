@@ -97,10 +97,11 @@ def is_large(source: Source) -> bool:
     if isinstance(source, Mapping):
         return bool(source.get(_EVALUATORS)) or _is_large_mapping(source)
     try:
-        status = os.stat(source)
+        path = os.fspath(source)  # a number would be a descriptor of somebody else's, and reading it closes it
+        status = os.stat(path)
         if not stat.S_ISREG(status.st_mode) or status.st_size > LARGE:  # a pipe may keep its reader waiting
             return True
-        with open(source, "rb") as file:
+        with open(path, "rb") as file:
             return _multiplies(file.read(LARGE))
     except (OSError, ValueError, TypeError):
         return False

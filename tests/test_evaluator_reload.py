@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
@@ -56,6 +57,16 @@ def test_a_file_that_cannot_be_used(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as raised:
         opened(path)
     assert str(raised.value) == f"{path}: flags.f.state: must be one of ENABLED, DISABLED, not 'ON'"
+
+
+def test_a_number_is_no_source_and_stays_open(tmp_path: Path) -> None:
+    path = tmp_path / "flags.json"
+    path.write_bytes(b"{}")
+    with path.open("rb") as file:
+        with pytest.raises(TypeError):
+            opened(file.fileno())
+        assert is_large(file.fileno()) is False  # type: ignore[arg-type]
+        assert os.fstat(file.fileno()).st_size == 2
 
 
 @pytest.mark.parametrize("source", [5, None, b"flags.json".split, [1]])
