@@ -22,6 +22,8 @@ from .scenarios import EXPECTED, SIMPLE, TARGET, by_hand, document, user
 
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 NOW_US = 1_700_000_000_000_000
+KEPT: list[Instance] = []
+"""Instances of which only the call is timed: a call alone does not keep its instance."""
 
 
 def compiled(flags: int, mark: str = "") -> CompiledConfig:
@@ -63,6 +65,7 @@ def boundary() -> list[Subject]:
     subjects = []
     for host in ("portable", "public"):
         instance = Instance(host=host)
+        KEPT.append(instance)
         instance.load(config.ir, config.digest)
         Encoder(config).encode(user(), config.flags[TARGET].slots, instance.scratch, NOW_US)
         number = 2000 if host == "portable" else 200
