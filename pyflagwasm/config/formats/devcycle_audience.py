@@ -175,9 +175,9 @@ class Audiences:
 
     def finish(self) -> None:
         """Reads the audiences that were referred to, and those that they refer to, and measures the chains."""
-        todo = sorted(self._wanted)
-        while todo:
-            name = todo.pop()
+        waiting = sorted(self._wanted)
+        while waiting:
+            name = waiting.pop()
             if name in self._refers:
                 continue
             self._refers[name] = uses = set()
@@ -190,7 +190,7 @@ class Audiences:
                 self._broken[name] = str(e)
             else:
                 uses |= found
-                todo.extend(sorted(found))
+                waiting.extend(sorted(found))
         self._measure()
         for name in self.conditions.keys() - self._sound:
             del self.conditions[name], self.outlines[name]
@@ -220,12 +220,12 @@ class Audiences:
         if uses <= self._sound:
             return None
         reached: set[str] = set()
-        todo = sorted(uses, reverse=True)
-        while todo:
-            name = todo.pop()
+        waiting = sorted(uses, reverse=True)
+        while waiting:
+            name = waiting.pop()
             if name not in reached:
                 reached.add(name)
-                todo.extend(sorted(self._refers[name], reverse=True))
+                waiting.extend(sorted(self._refers[name], reverse=True))
         for name in sorted(reached):
             if name in self._broken:
                 return ErrorCode.PARSE_ERROR, self._broken[name]
