@@ -22,8 +22,8 @@ _TRAP = _WORDS - 1  # the last word receives the trap, if there is one
 _LOW = 0xFFFFFFFF
 
 EVALUATION_FUEL = 1 << 34
-"""What one evaluation may burn. The core stops itself after max_steps; the dearest million of steps that was found, all
-of them comparisons of semantic versions, burns 1.3e10. Machines burn 4e9 to 8e9 a second."""
+"""What one evaluation may burn. The core stops itself after max_steps, and the dearest million of steps that
+tests/differential/dear.py knows stays below this. Machines burn 4e9 to 8e9 a second."""
 EVALUATIONS_PER_REFUEL = 8
 """Setting fuel costs 0.3 us, half an evaluation; counting to 8 costs 0.03 us. So a core that does not come back, which
 only a bug in it could cause, is stopped after what 8 evaluations may burn: half a minute."""

@@ -105,6 +105,7 @@ RULES: dict[str, tuple[m.Condition, Any, Any]] = {
     "halfway digits": (truth(Op.EQUAL, T, 1), "2." + "0" * 700 + "1e-324", None),
     "part of text": (truth(Op.IN, U, T), LONG, "a" * 200 + "b"),
     "part of text, colliding": (truth(Op.IN, U, T), "a" * 28_000, "a" * 14_000 + colliding()),
+    "long constant in a short text": (truth(Op.IN, "a" * 4_000_000, T), "a", None),
     "key without a dot": (truth(Op.LOOKUP, OTHER, T), LONG, {"k": 1}),
     "order of texts": (truth(Op.COMPARE, T, U, flags=1), "a" * 15_000, "a" * 14_999 + "b"),
     "item of text": (truth(Op.LOOKUP, T, N - 1), LONG, None),

@@ -60,6 +60,9 @@ pub fn ends(whole: &[u8], part: &[u8]) -> bool {
 #[inline(never)]
 pub fn find(whole: &[u8], part: &[u8], steps: &mut u32) -> bool {
     const BASE: u32 = 16_777_619;
+    if part.len() > whole.len() {
+        return false; // before a part of any length is hashed, which nobody would have paid for
+    }
     let long = part.len() > SHORT;
     let per_byte = if long { 1 } else { part.len() };
     *steps = steps.saturating_sub((whole.len().wrapping_mul(per_byte) / 256) as u32);
