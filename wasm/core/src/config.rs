@@ -51,7 +51,7 @@ impl Sections {
         // A table begins with the signed distance back to its vtable.
         let vtable = table.wrapping_sub(u32_at(bytes, table) as usize);
         let vtable_size = u16_at(bytes, vtable) as usize;
-        if vtable.wrapping_add(4) > bytes.len() || vtable.wrapping_add(vtable_size) > bytes.len() {
+        if vtable > bytes.len().wrapping_sub(4) || vtable.wrapping_add(vtable_size) > bytes.len() {
             return Err(bad_root);
         }
         let field = |slot: usize| -> usize {
@@ -70,7 +70,7 @@ impl Sections {
                 return Err(bad);
             }
             let length_at = at.wrapping_add(u32_at(bytes, at) as usize);
-            if length_at < at || length_at.wrapping_add(4) > bytes.len() {
+            if length_at < at || length_at > bytes.len().wrapping_sub(4) {
                 return Err(bad);
             }
             let count = u32_at(bytes, length_at) as usize;
