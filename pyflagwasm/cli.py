@@ -1,4 +1,4 @@
-"""The command line: `check`, `evaluate` and `explain`.
+"""The command line: `check`, `evaluate` and `explain`; `sign` and `verify` are in cli_signing.py.
 
 Here live arguments, what is printed where, and exit codes: 0; 1 if something was evaluated to an error or a flag has a
 problem; 2 for input that cannot be used, with one line on stderr. stdout is data, in UTF-8 whatever the locale is.
@@ -15,7 +15,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -27,7 +27,8 @@ from .errors import ConfigError, GuestError
 if TYPE_CHECKING:
     from .config.compile import CompiledConfig
     from .generation import Outcome
-    from .guarded import GuardedInstance
+    from .pool.pool import Pool
+    from .sources.base import Document
 
 SOUND, FLAWED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 STDIN: Final = "-"
@@ -100,6 +101,10 @@ def _parser() -> _Parser:
     explain.add_argument("--json", action="store_true", help="as JSON")
     for each in (evaluate, explain):
         each.add_argument("--now", metavar="RFC3339", help="the time for rules that read it: 2030-01-31T12:00:00Z")
+
+    from .cli_signing import add_commands
+
+    add_commands(commands.add_parser, _EXITS)
     return parser
 
 
@@ -139,25 +144,26 @@ def _now_us(text: str | None) -> int | None:
 # ---------------------------------------------------------------- input
 
 
-def _compiled(arguments: argparse.Namespace, look: Callable[[bytes], object] = len) -> CompiledConfig:
-    from .loading import compile_file
+def _compiled(arguments: argparse.Namespace, document: Document | None = None) -> CompiledConfig:
+    from .loading import compile_source
 
     options = None if arguments.options is None else _object(arguments.options, "--options")
-    return compile_file(arguments.config, arguments.format, options, look)
+    return compile_source(document or arguments.config, arguments.format, options)
 
 
-def _loaded(arguments: argparse.Namespace) -> GuardedInstance:
+def _loaded(arguments: argparse.Namespace) -> Pool:
     """The core with the configuration live."""
     compiled = _compiled(arguments)
     from .generation import Generation
-    from .guarded import GuardedInstance
+    from .pool.pool import Pool
+    from .pool.swap import Swaps
 
-    instance = GuardedInstance()
+    pool = Pool(size=1)
     try:
-        instance.swap(Generation(compiled), 1)
+        Swaps(pool).swap(Generation(compiled), 1)
     except ValueError as error:  # PYFLAGWASM_HOST
         raise BadInput(str(error)) from None
-    return instance
+    return pool
 
 
 _DECODER = json.JSONDecoder(parse_constant=refuse_constant, parse_int=read_int)
@@ -258,8 +264,12 @@ def _finite(value: Any) -> Any:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    repeated: list[str] = []
-    compiled = _compiled(arguments, lambda data: repeated.extend(repeated_members(data)))
+    from .loading import read
+
+    document = read(arguments.config)
+    assert not isinstance(document, Mapping)
+    compiled = _compiled(arguments, document)
+    repeated = repeated_members(document.data)
     for place in repeated:
         _print(_printable(f"{place}: given more than once; the last one counts"))
     flawed = 0
@@ -283,18 +293,18 @@ def _counted(count: int, what: str) -> str:
 
 def _evaluate(arguments: argparse.Namespace) -> int:
     from .generation import Encoded, Selection
+    from .pool.asking import buffer, decide
 
     now_us = _now_us(arguments.now)
     printer = _Printer()
-    with closing(_loaded(arguments)) as instance, instance.buffer() as buffer:
-        generation = instance.generation
+    with closing(_loaded(arguments)) as pool, buffer() as room:
+        generation = pool.generation
         assert generation is not None
         keys = arguments.flag or list(generation.flags)
         selection = Selection(generation, [generation.flag(key) for key in keys])
         for number, context in enumerate(_contexts(arguments)):
             now = time.time_ns() // 1000 if now_us is None else now_us
-            outcomes = instance.decide(selection, Encoded(selection, context, buffer, now), now)
-            assert outcomes is not None, "nobody swaps generations here"
+            outcomes = decide(pool, selection, Encoded(selection, context, room, now), now)
             printer.print(
                 number,
                 (outcome or generation.not_found(key) for key, outcome in zip(keys, outcomes, strict=True)),
@@ -350,16 +360,28 @@ class _Printer:
 
 
 def _explain(arguments: argparse.Namespace) -> int:
-    from .evaluator import explain
+    from .evaluations import explain
     from .explain import explain_json, explain_text
 
     now_us = _now_us(arguments.now)
     context = _object(arguments.context, "--context")
-    with closing(_loaded(arguments)) as instance:
+    with closing(_loaded(arguments)) as pool:
         now = time.time_ns() // 1000 if now_us is None else now_us
-        explanation = explain(instance, arguments.flag, context, now)
+        explanation = explain(pool, arguments.flag, context, now)
     _print(_json(explain_json(explanation), indent=2) if arguments.json else explain_text(explanation))
     return SOUND if explanation.decision.error_code is None else FLAWED
 
 
-_COMMANDS: Final = {"check": _check, "evaluate": _evaluate, "explain": _explain}
+def _signing(arguments: argparse.Namespace) -> int:
+    from .cli_signing import run
+
+    return run(arguments)
+
+
+_COMMANDS: Final = {
+    "check": _check,
+    "evaluate": _evaluate,
+    "explain": _explain,
+    "sign": _signing,
+    "verify": _signing,
+}

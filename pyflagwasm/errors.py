@@ -2,6 +2,7 @@
 
 FlagWasmError                    base, never raised itself
   ConfigError                    whoever wrote the configuration must act
+    SignatureError               it is not signed as it must be, or an older one comes back
   EvaluationError                base; whoever calls must act; raised with strict=True only
     FlagNotFoundError
     TypeMismatchError
@@ -20,7 +21,7 @@ class FlagWasmError(Exception):
     """Base of all errors of this package."""
 
     def __init__(self, *args: object) -> None:
-        if type(self) in (FlagWasmError, EvaluationError, GuestError):
+        if type(self) in (FlagWasmError, EvaluationError, PoolError, GuestError):
             raise TypeError(f"{type(self).__name__} is a base class: raise one of its subclasses")
         super().__init__(*args)
 
@@ -39,6 +40,10 @@ class ConfigError(FlagWasmError):
 
     def __str__(self) -> str:
         return f"{self.source}: {self.path}: {self.detail}" if self.source else f"{self.path}: {self.detail}"
+
+
+class SignatureError(ConfigError):
+    """A document without a valid signature by a trusted key, or older than one that was accepted before."""
 
 
 class EvaluationError(FlagWasmError):
@@ -70,6 +75,44 @@ class InvalidContextError(EvaluationError):
 
 class FlagError(EvaluationError):
     """The flag is broken or ran into a limit: the message says which."""
+
+
+class PoolError(FlagWasmError):
+    """Base of why there is no instance of the core to be had."""
+
+
+class PoolTimeoutError(PoolError):
+    """Every instance was in use for too long. timeout: the seconds that were waited."""
+
+    def __init__(self, size: int, timeout: float) -> None:
+        self.size, self.timeout = size, timeout
+        super().__init__(size, timeout)
+
+    def __str__(self) -> str:
+        waited = f"for {self.timeout:g} s" if self.timeout else "by leases"
+        return f"all {self.size} instance(s) were in use {waited}: open with a larger `size`, or shorten the leases"
+
+
+class TooManyWaitingError(PoolError):
+    """As many as may wait for an instance already do. limit: that number."""
+
+    def __init__(self, size: int, limit: int) -> None:
+        self.size, self.limit = size, limit
+        super().__init__(size, limit)
+
+    def __str__(self) -> str:
+        return f"{self.limit} are waiting for the {self.size} instance(s): open with a larger `size` or `max_waiting`"
+
+
+class PoolClosedError(PoolError):
+    """The evaluator is closed, or was closed while somebody waited."""
+
+    def __init__(self, message: str = "the evaluator is closed") -> None:
+        super().__init__(message)
+
+
+class LeaseError(FlagWasmError):
+    """A lease or a pin is used before its block is entered or after it was left."""
 
 
 class GuestError(FlagWasmError):

@@ -1,107 +1,204 @@
-"""What callers use: `open`, the FlagEvaluator that it gives, and contexts bound to it.
+"""`open`, and the FlagEvaluator that it gives: its life, what feeds it, what it tells of itself.
 
-Here live types of defaults, strictness and the clock. The tables are in generation.py, the core behind its lock in
-guarded.py, reading configurations in loading.py.
-
-An evaluation runs inline and has no suspension point: a thread hop would cost twenty times what it does.
+Evaluations are in evaluations.py, pins and leases in holding.py, the way of a document in intake.py.
 """
 
 from __future__ import annotations
 
+import logging
+import os
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from functools import partial
-from itertools import count
+import weakref
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
-from .errors import (
-    EvaluationError,
-    FlagError,
-    FlagNotFoundError,
-    GuestError,
-    InvalidContextError,
-    TargetingKeyMissingError,
-    TypeMismatchError,
-)
-from .generation import Encoded, Flag, Generation, Outcome, failure
-from .guarded import GuardedInstance
-from .loading import Source, compile_source, is_large
-from .runtime.encode import EncodeError
-from .runtime.plain import INT_MAX, INT_MIN
-from .types import ErrorCode, EvaluationDetails
+from .background import Background, Job
+from .evaluations import Evaluations
+from .holding import Lease, Pin
+from .hooks import Hook
+from .intake import Feed, Intake, SourceStatistics
+from .loading import Readable
+from .pool.asking import Clock
+from .pool.pool import MAX_WAITING, SIZE, TIMEOUT, Pool, PoolStatistics
+from .pool.swap import Swaps
+from .pool.waiting import Queue, wait_in_task
+from .sources.base import Document, Source
 
 if TYPE_CHECKING:
-    from .explain import Explanation
+    from .exposures.counting import Counter, ExposureStatistics
+    from .exposures.sinks import ExposureSink
 
-Context: TypeAlias = Mapping[str, Any]
-Clock: TypeAlias = Callable[[], float]
-D = TypeVar("D", bool, str, int, float, Mapping[str, Any], Sequence[Any])
-"""What a flag can be, as the default says it."""
-
-_NOT_OPEN: Final = "no configuration is loaded: the evaluator is not open"
-_ERRORS: Final[Mapping[ErrorCode, type[EvaluationError]]] = {
-    ErrorCode.FLAG_NOT_FOUND: FlagNotFoundError,
-    ErrorCode.TYPE_MISMATCH: TypeMismatchError,
-    ErrorCode.TARGETING_KEY_MISSING: TargetingKeyMissingError,
-    ErrorCode.INVALID_CONTEXT: InvalidContextError,
-}
+Key: TypeAlias = bytes | str | os.PathLike[str]
+AnySource: TypeAlias = Readable | Source | Callable[[], Any] | AsyncIterable[Any]
+_LOG: Final = logging.getLogger("pyflagwasm")
 
 
 def open(
-    source: Source, *, format: str = "auto", options: Mapping[str, Any] | None = None, clock: Clock = time.time
+    source: AnySource,
+    *,
+    format: str = "auto",
+    options: Mapping[str, Any] | None = None,
+    clock: Clock = time.time,
+    size: int = SIZE,
+    timeout: float = TIMEOUT,
+    max_waiting: int = MAX_WAITING,
+    bundled: Readable | None = None,
+    last_known_good: str | os.PathLike[str] | None = None,
+    trusted_keys: Iterable[Key] | None = None,
+    start_timeout: float = 5.0,
+    close_timeout: float = 5.0,
+    hooks: Iterable[Hook] = (),
+    exposures: Sequence[ExposureSink] = (),
+    exposure_interval: float = 10.0,
 ) -> FlagEvaluator:
-    """An evaluator for a configuration: `async with pyflagwasm.open("flags.json") as flags:`.
+    """An evaluator for a configuration: `async with pyflagwasm.open("flags.json") as flags:`. Needs no event loop yet.
 
-    source: a path (str or os.PathLike), a document (bytes), a mapping that somebody has parsed already, which must
-        not change before it is loaded, or one of the examples "example:flagd" and "example:devcycle". It is read when
-        the evaluator is entered, and kept only until then.
+    source: what is read once, when the evaluator is entered: a path (str or os.PathLike), a document (bytes or
+        Document), a mapping that somebody has parsed already and that must not change before it is loaded, or one of
+        the examples "example:flagd" and "example:devcycle". Or what delivers again and again, in the background: a
+        Source (FileSource, HttpSource, ...), a function, or an async iterator of documents.
     format: "flagd", "devcycle", or "auto" to tell by the document.
     options: the format's own; see its `load` in pyflagwasm.config.formats.
     clock: seconds since 1970, for rules that read the time. If it raises, or gives no number or one that is not within
         some 290,000 years of 1970, evaluations give the default with the error GENERAL.
+    size: instances of the core. Two serve an event loop; add one for each thread that evaluates all the time and each
+        lease that is held for long. Each takes some 100 KiB and three times its configuration.
+    timeout, max_waiting: for how many seconds, and how many, may wait for an instance when all are in use.
+    bundled: what answers until a Source has delivered.
+    last_known_good: a file that keeps what a Source delivered last, to start from it, rather than from `bundled`, when
+        the Source cannot be reached.
+    trusted_keys: Ed25519 public keys (PEM, its path, or 32 raw bytes). With them nothing is loaded without a signature
+        by one of them, and nothing older than what was loaded before; a path needs `<path>.sig` beside it.
+    start_timeout: for how many seconds entering waits for the first configuration of a Source, if nothing else serves.
+    close_timeout: for how many seconds closing may take.
+    hooks: called around evaluations; see pyflagwasm.Hook.
+    exposures: where to send, every `exposure_interval` seconds, how often each variant and each default was given.
     """
-    return FlagEvaluator(source, format=format, options=options, clock=clock)
+    return FlagEvaluator(
+        source,
+        format=format,
+        options=options,
+        clock=clock,
+        size=size,
+        timeout=timeout,
+        max_waiting=max_waiting,
+        bundled=bundled,
+        last_known_good=last_known_good,
+        trusted_keys=trusted_keys,
+        start_timeout=start_timeout,
+        close_timeout=close_timeout,
+        hooks=hooks,
+        exposures=exposures,
+        exposure_interval=exposure_interval,
+    )
 
 
-class FlagEvaluator:
-    """Evaluates flags of one configuration at a time. Safe from any thread and task.
+class State(StrEnum):
+    """How an evaluator is. STALE: it answers, but its source fails or delivers what cannot be used."""
 
-    A finalizer (`__del__`) or a signal handler may evaluate too, at a cost: if it interrupts an evaluation of the same
-    evaluator, its own loads a second instance of the core for itself. Reloading there raises RuntimeError.
+    NOT_READY = "NOT_READY"
+    READY = "READY"
+    STALE = "STALE"
+    CLOSED = "CLOSED"
 
-    Entering it loads the configuration: ConfigError if that cannot be used, GuestError if the core cannot.
 
-    Evaluations never raise because of data: a flag, context or default that does not fit gives the default, and the
-    details say why. With `strict=True` they raise an EvaluationError instead. Before it is entered and after it is
-    closed every flag has the error PROVIDER_NOT_READY.
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """An evaluator at one moment.
 
-    The type of a value follows the default: true and false are no numbers, an integer is given as a float to a float
-    default, and without a default, None, any value is given. Lists and objects are the configuration's own: do not
-    change them.
+    generation: the number of the configuration that answers, 0 for none. flags: how many it has. swaps: so far.
+    source: of what delivers configurations in the background; None without.
+    exposures: of what is counted; None if nothing is.
+    """
+
+    state: State
+    generation: int
+    flags: int
+    swaps: int
+    pool: PoolStatistics
+    source: SourceStatistics | None
+    exposures: ExposureStatistics | None
+
+
+class FlagEvaluator(Evaluations):
+    """Evaluates flags of one configuration at a time. Safe from any thread, task, finalizer and signal handler.
+
+    Entering it loads the first configuration. What is read at once - a path, bytes - raises ConfigError if it cannot be
+    used, GuestError if the core cannot. A Source raises nothing: what it delivers is awaited for `start_timeout`, and
+    until then every flag has the error PROVIDER_NOT_READY, as before entering and after closing.
+
+    The same evaluator serves several event loops, one after the other or in several threads, and forked children: they
+    answer at once from what the parent had loaded, and what runs in the background starts again with the first awaited
+    evaluation there.
     """
 
     def __init__(
         self,
-        source: Source,
+        source: AnySource,
         *,
-        format: str = "auto",
-        options: Mapping[str, Any] | None = None,
-        clock: Clock = time.time,
+        format: str,
+        options: Mapping[str, Any] | None,
+        clock: Clock,
+        size: int,
+        timeout: float,
+        max_waiting: int,
+        bundled: Readable | None,
+        last_known_good: str | os.PathLike[str] | None,
+        trusted_keys: Iterable[Key] | None,
+        start_timeout: float,
+        close_timeout: float,
+        hooks: Iterable[Hook],
+        exposures: Sequence[ExposureSink],
+        exposure_interval: float,
     ) -> None:
-        self._source, self._opened = source, False
-        self._format, self._options, self._clock = format, options, clock
-        self._instance = GuardedInstance()
-        self._tickets = count(1)
+        delivering = _delivering(source)
+        if delivering is None and (bundled is not None or last_known_good is not None):
+            raise ValueError("bundled and last_known_good go with a Source; what is read at once needs neither")
+        self._once: Readable | None = source if delivering is None else bundled  # type: ignore[assignment]
+        self._start_timeout, self._close_timeout = start_timeout, close_timeout
+        self._opened = self._closing = False
+        self._pool = Pool(size, timeout, max_waiting)
+        self._swaps = Swaps(self._pool)
+        self._intake = Intake(self._swaps, format, options, trusted_keys, last_known_good)
+        self._news: Queue[bool] = Queue(1 << 20)
+        counter: Counter | None = None
+        jobs: list[Job] = []
+        self._feed: Feed | None = None
+        if delivering is not None:
+            self._feed = Feed(delivering, self._intake, self._tell_news)
+            jobs.append(self._feed.run)
+        if exposures:
+            from .exposures.counting import Counter
 
-    # ------------------------------------------------------------ configurations
+            counter = Counter(exposures, interval=exposure_interval)
+            jobs.append(counter.run)
+        self._background = Background(jobs, self._job_failed, self._fell_asleep)
+        super().__init__(self._pool, clock, list(hooks), counter)
+        self._forked = False
+        _all.add(self)
 
-    async def __aenter__(self) -> FlagEvaluator:
+    # ------------------------------------------------------------ life
+
+    async def __aenter__(self) -> Self:
         if self._opened:
             raise RuntimeError("an evaluator can be opened only once")
-        await self._load(self._source)
-        self._opened, self._source = True, b""
+        if self._feed is None:
+            await self._intake.load(self._once)  # type: ignore[arg-type]
+        elif not await self._intake.recall() and self._once is not None:
+            await self._intake.load(self._once)
+        self._opened, self._once = True, None
+        self._dormant = self._background.dormant
+        if self._dormant:
+            self._wake()
+        if self._feed is not None:
+            try:
+                await self.ready(self._start_timeout)
+            except BaseException:
+                await self.aclose()
+                raise
         return self
 
     async def __aexit__(
@@ -109,238 +206,161 @@ class FlagEvaluator:
     ) -> None:
         await self.aclose()
 
-    async def reload(self, source: Source) -> None:
+    async def ready(self, seconds: float = 5.0) -> bool:
+        """Wait until a configuration is live; False if none is after so many seconds, or ever will be."""
+        deadline = time.monotonic() + seconds
+        while self._pool.generation is None and not self._closing:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            await wait_in_task(self._news, self._tell_late, lambda news: None, left)
+        return self._pool.generation is not None
+
+    async def reload(self, source: Readable) -> None:
         """Replace the configuration, in whole: no evaluation sees a part of each. The format and its options stay.
 
-        Of several at once the one that was called last remains. Large documents are loaded in a thread; once that
-        runs, cancelling waits for it.
+        Of several at once the one that was called last remains. Documents above a few KiB are loaded in a thread; once
+        that runs, cancelling waits for it. A Source goes on, and replaces it by what it delivers next.
         Raises ConfigError, GuestError, or RuntimeError if the evaluator is not open; the old configuration goes on.
         """
         if not self._opened:
             raise RuntimeError("the evaluator is not open: enter it before reloading")
-        await self._load(source)
-
-    async def _load(self, source: Source) -> None:
-        install = partial(self._install, source, next(self._tickets))
-        if is_large(source):
-            from anyio import to_thread
-
-            await to_thread.run_sync(install)
-        else:
-            install()
-
-    def _install(self, source: Source, ticket: int) -> None:
-        self._instance.swap(Generation(compile_source(source, self._format, self._options)), ticket)
+        await self._intake.load(source)
 
     async def aclose(self) -> None:
-        """Free the core. Idempotent."""
-        self._instance.close()
+        """Stop what runs in the background, send what was counted, and free the core. Idempotent, from any task.
 
-    @property
-    def flag_keys(self) -> tuple[str, ...]:
-        """The keys of all flags, in the order of the configuration."""
-        generation = self._instance.generation
-        return () if generation is None else tuple(generation.flags)
+        Takes at most `close_timeout` seconds for each of the first two. Who waits for an instance gets PoolClosedError;
+        evaluations give the default from now on.
+        """
+        if self._closing:
+            return
+        self._closing, self._dormant = True, False
+        try:
+            if self._background.jobs:
+                await self._wind_down()
+        finally:
+            self._pool.close()
+            self._swaps.close()
+            self._news.close()
 
-    @property
-    def generation(self) -> int:
-        """The number of the configuration that answers: 1 for the first; 0 if the evaluator is not open."""
-        generation = self._instance.generation
-        return 0 if generation is None else generation.number
+    async def _wind_down(self) -> None:
+        import anyio
+
+        with anyio.move_on_after(self._close_timeout, shield=True):
+            await self._background.stop()
+        if self._counter is not None:
+            await self._counter.flush(self._close_timeout)
+
+    # ------------------------------------------------------------ blocks
+
+    def pin(self) -> Pin:
+        """One generation for a block: `async with flags.pin() as pinned:`. It answers over any number of swaps."""
+        return Pin(self._swaps, self._clock, self._hooks, self._counter)
+
+    def lease(self) -> Lease:
+        """One instance of the core for a block: `async with flags.lease() as leased:`. Others wait if none is left.
+
+        Entering raises PoolTimeoutError, TooManyWaitingError or PoolClosedError.
+        """
+        return Lease(self._pool, self._clock, self._hooks, self._counter)
+
+    def add_hook(self, hook: Hook) -> None:
+        """Have a hook called around every evaluation from now on, those of pins and leases included."""
+        self._hooks.append(hook)
+
+    # ------------------------------------------------------------ state
+
+    def statistics(self) -> Statistics:
+        """The evaluator at this moment. Costs some microseconds for each instance."""
+        generation = self._pool.generation
+        source = None if self._feed is None else self._feed.statistics()
+        if self._closing:
+            state = State.CLOSED
+        elif generation is None:
+            state = State.NOT_READY
+        else:
+            state = State.READY if source is None or source.cause is None else State.STALE
+        return Statistics(
+            state=state,
+            generation=0 if generation is None else generation.number,
+            flags=0 if generation is None else len(generation.flags),
+            swaps=self._swaps.count,
+            pool=self._pool.statistics(self._swaps.shelved()),
+            source=source,
+            exposures=None if self._counter is None else self._counter.statistics(),
+        )
 
     def __repr__(self) -> str:
-        generation = self._instance.generation
+        generation = self._pool.generation
         if generation is None:
             return "<FlagEvaluator: not open>"
         return f"<FlagEvaluator: generation {generation.number}, {len(generation.flags)} flags>"
 
-    # ------------------------------------------------------------ evaluations
+    # ------------------------------------------------------------ background
 
-    @overload
-    async def value(self, flag_key: str, context: Context | None, default: D, *, strict: bool = False) -> D: ...
-    @overload
-    async def value(self, flag_key: str, context: Context | None = None, *, default: D, strict: bool = False) -> D: ...
-    @overload
-    async def value(
-        self, flag_key: str, context: Context | None = None, default: None = None, *, strict: bool = False
-    ) -> Any: ...
-    async def value(
-        self, flag_key: str, context: Context | None = None, default: Any = None, *, strict: bool = False
-    ) -> Any:
-        """The value of a flag for a context, of the type of the default. See the class for errors."""
-        return _checked(self._answer(flag_key, context, default), strict).value
+    def _wake(self) -> None:
+        """Start on this thread's event loop what runs in the background and does not."""
+        if self._background.start():
+            self._dormant = False
+        elif self._forked:
+            self._forked = False
+            _LOG.warning(
+                "this forked process evaluates without an event loop: flags stay as they were until it awaits one"
+            )
 
-    async def details(
-        self, flag_key: str, context: Context | None = None, default: Any = None, *, strict: bool = False
-    ) -> EvaluationDetails:
-        """The value of a flag with its variant, reason, error, rule and metadata."""
-        return _checked(self._answer(flag_key, context, default), strict)
+    def _fell_asleep(self) -> None:
+        self._dormant = True
 
-    @overload
-    def value_nowait(self, flag_key: str, context: Context | None, default: D, *, strict: bool = False) -> D: ...
-    @overload
-    def value_nowait(self, flag_key: str, context: Context | None = None, *, default: D, strict: bool = False) -> D: ...
-    @overload
-    def value_nowait(
-        self, flag_key: str, context: Context | None = None, default: None = None, *, strict: bool = False
-    ) -> Any: ...
-    def value_nowait(
-        self, flag_key: str, context: Context | None = None, default: Any = None, *, strict: bool = False
-    ) -> Any:
-        """As `value`, without await; needs no event loop."""
-        return _checked(self._answer(flag_key, context, default), strict).value
+    def _job_failed(self, job: Job, error: Exception) -> None:
+        if self._feed is not None and job == self._feed.run:
+            self._feed.crashed(error)
+        else:
+            _LOG.error("counting exposures failed and goes on", exc_info=error)
 
-    def details_nowait(
-        self, flag_key: str, context: Context | None = None, default: Any = None, *, strict: bool = False
-    ) -> EvaluationDetails:
-        """As `details`, without await; needs no event loop."""
-        return _checked(self._answer(flag_key, context, default), strict)
+    def _tell_late(self) -> None:
+        """For who began to wait in the moment in which it happened, in another thread."""
+        if self._closing or self._pool.generation is not None:
+            self._tell_news()
 
-    def bind(self, context: Context | None = None) -> BoundContext:
-        """The context, encoded once for many evaluations. Never raises because of the context."""
-        return BoundContext(self._instance, context, self._clock)
+    def _tell_news(self) -> None:
+        while self._news.give(True):
+            pass
 
-    def _answer(self, flag_key: str, context: Context | None, default: Any) -> EvaluationDetails:
-        instance = self._instance
-
-        def ask(flag: Flag) -> int | None:
-            now_us = _microseconds(self._clock)
-            buffer = instance.take_buffer()
-            try:
-                return instance.evaluate(flag, flag.encode(context, buffer, now_us), now_us)
-            finally:
-                instance.give_buffer(buffer)
-
-        return _details(instance, flag_key, default, ask)
+    def _after_fork(self) -> None:
+        self._swaps.after_fork()
+        self._intake.after_fork()
+        self._news.after_fork()
+        self._background.after_fork()
+        if self._counter is not None:
+            self._counter.forget()
+        self._forked = self._dormant = self._opened and self._background.dormant
 
 
-class BoundContext:
-    """One evaluation context, encoded once; made by `FlagEvaluator.bind`, and as safe.
+def _delivering(source: AnySource) -> Source | None:
+    """What delivers again and again; None for what is read at once."""
+    if isinstance(source, Source):
+        return source
+    if isinstance(source, (str, bytes, bytearray, Document, Mapping, os.PathLike)):
+        return None
+    if isinstance(source, AsyncIterable):
+        from .sources.given import IteratorSource
 
-    Keep it for a request, not for ever. After a reload it answers from the new configuration, for which the context is
-    encoded again: do not change it meanwhile. The clock goes on.
-    """
+        return IteratorSource(source)
+    if callable(source):
+        from .sources.given import CallableSource
 
-    __slots__ = ("_clock", "_context", "_encoded", "_instance")
-
-    def __init__(self, instance: GuardedInstance, context: Context | None, clock: Clock) -> None:
-        self._instance, self._clock = instance, clock
-        self._context = context.copy() if type(context) is dict else context
-        self._encoded: tuple[Generation, Encoded] | None = None
-        if instance.generation is not None:
-            with suppress(EncodeError):  # the clock; evaluations will say so
-                self._for(instance.generation)
-
-    def _for(self, generation: Generation) -> Encoded:
-        known = self._encoded
-        if known is None or known[0] is not generation:
-            with self._instance.buffer() as buffer:
-                encoded = Encoded(generation.everything, self._context, buffer, _microseconds(self._clock))
-            self._encoded = known = generation, encoded
-        return known[1]
-
-    @overload
-    def value(self, flag_key: str, default: D, *, strict: bool = False) -> D: ...
-    @overload
-    def value(self, flag_key: str, default: None = None, *, strict: bool = False) -> Any: ...
-    def value(self, flag_key: str, default: Any = None, *, strict: bool = False) -> Any:
-        """As `FlagEvaluator.value_nowait` for this context."""
-        return self.details(flag_key, default, strict=strict).value
-
-    def details(self, flag_key: str, default: Any = None, *, strict: bool = False) -> EvaluationDetails:
-        """As `FlagEvaluator.details_nowait` for this context."""
-        return _checked(_details(self._instance, flag_key, default, self._ask), strict)
-
-    def all(self) -> dict[str, Any]:
-        """The values of all flags by key, in the order of the configuration and all of one generation.
-
-        A flag that would give the caller's default, because of an error or without one, is not in it.
-        """
-        while True:
-            generation = self._instance.generation
-            if generation is None:
-                return {}
-            try:
-                now_us, encoded = _microseconds(self._clock), self._for(generation)
-            except EncodeError:
-                return {}
-            outcomes = self._instance.decide(generation.everything, encoded, now_us)
-            if outcomes is not None:
-                details = [each.details for each in outcomes if each is not None and each.served]
-                return {each.flag_key: each.value for each in details}
-
-    def _ask(self, flag: Flag) -> int | None:
-        request = self._for(flag.generation).request(flag)
-        return self._instance.evaluate(flag, request, _microseconds(self._clock))
+        return CallableSource(source)
+    return None
 
 
-def _microseconds(clock: Clock) -> int:
-    """The clock in microseconds. Raises EncodeError with GENERAL for one that cannot be used."""
-    try:
-        now_us = round(clock() * 1_000_000)
-        if INT_MIN <= now_us <= INT_MAX:
-            return now_us
-        problem = "gives a time that is too far from 1970"
-    except Exception as error:
-        problem = f"cannot be used: {type(error).__name__}"
-    raise EncodeError(ErrorCode.GENERAL, "", f"the clock {problem}") from None
+_all: weakref.WeakSet[FlagEvaluator] = weakref.WeakSet()
 
 
-def _details(
-    instance: GuardedInstance, flag_key: str, default: Any, ask: Callable[[Flag], int | None]
-) -> EvaluationDetails:
-    """The details for a flag of the live generation. `ask` gives its packed decision, None if that is live no more."""
-    while True:
-        flag = _found(instance.generation, flag_key)
-        if isinstance(flag, Outcome):
-            return flag.for_default(default)
-        outcome = flag.remembered or _outcome(flag, ask)
-        if outcome is not None:
-            return outcome.for_default(default, flag.entry.type)
+def _after_fork() -> None:
+    for evaluator in list(_all):
+        evaluator._after_fork()
 
 
-def _found(generation: Generation | None, flag_key: str) -> Flag | Outcome:
-    """The flag, or the outcome of there being none."""
-    if generation is None:
-        return failure(flag_key, ErrorCode.PROVIDER_NOT_READY, _NOT_OPEN, 0)
-    return generation.flag(flag_key) or generation.not_found(flag_key)
-
-
-def _outcome(flag: Flag, ask: Callable[[Flag], int | None]) -> Outcome | None:
-    try:
-        packed = ask(flag)
-    except EncodeError as error:
-        return flag.failure(error.code, str(error))
-    except GuestError as error:
-        return flag.failure(ErrorCode.GENERAL, str(error))
-    return None if packed is None else flag.outcome(packed)
-
-
-def explain(instance: GuardedInstance, flag_key: str, context: Context, now_us: int) -> Explanation:
-    """Why a flag of the live generation has its value. Without rules for a flag that is not evaluated.
-
-    Raises GuestError.
-    """
-    from . import explain as words
-
-    while True:
-        flag = _found(instance.generation, flag_key)
-        if isinstance(flag, Outcome):
-            return words.Explanation(flag.details, (), None, truncated=False)
-        with instance.buffer() as buffer:
-            try:
-                trace = instance.explain(flag, flag.encode(context, buffer, now_us), now_us)
-            except EncodeError as error:
-                return words.Explanation(flag.failure(error.code, str(error)).details, (), None, truncated=False)
-        if trace is not None:
-            packed, events, truncated = trace
-            decision = flag.outcome(packed).details
-            sent = flag.sent(context, now_us)
-            compiled = flag.generation.compiled
-            return words.explain(compiled, flag.entry, events, decision, sent, now_us=now_us, truncated=truncated)
-
-
-def _checked(details: EvaluationDetails, strict: bool) -> EvaluationDetails:
-    if strict and details.error_code is not None:
-        raise _ERRORS.get(details.error_code, FlagError)(details.flag_key, details.error_message or "no message")
-    return details
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -6,6 +6,7 @@ and nothing parses: a decision is put into words once, the next equal one is a l
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
@@ -15,6 +16,8 @@ from . import _abi
 from .config.compile import CompiledConfig, FlagEntry
 from .config.document import kind
 from .config.model import JSON, MISSING, Missing
+from .config.pace import breathe
+from .exposures.tally import Tally
 from .runtime import views
 from .runtime.decode import unpack
 from .runtime.encode import EncodeError, Encoder
@@ -39,12 +42,14 @@ class Outcome:
     """What a flag answers to one decision.
 
     served: whether it has a value of its own; if not, the value in `details` is None in place of the caller's default.
+    tally: how often callers were given it, if that is counted.
     """
 
-    __slots__ = ("details", "served")
+    __slots__ = ("details", "served", "tally")
 
     def __init__(self, details: EvaluationDetails, served: bool) -> None:
         self.details, self.served = details, served
+        self.tally: Tally | None = None
 
     def for_default(self, default: Any, declared: str | None = None) -> EvaluationDetails:
         """The details for a caller with this default: a value of its type, or the default itself.
@@ -135,12 +140,30 @@ class Flag:
     Safe from any thread: what two of them fill in at once is equal.
     """
 
-    __slots__ = ("_outcomes", "entry", "generation", "remembered")
+    __slots__ = ("_defaults", "_outcomes", "entry", "generation", "remembered")
 
     def __init__(self, entry: FlagEntry, generation: Generation) -> None:
         self.entry, self.generation = entry, generation
         self.remembered: Outcome | None = None
         self._outcomes: dict[int, Outcome] = {}
+        self._defaults: dict[str, Tally] = {}
+
+    def tally(self, outcome: Outcome, details: EvaluationDetails) -> Tally:
+        """Where an evaluation counts: at its outcome, or at the reason why the caller's default was given."""
+        generation = self.generation.number
+        if outcome.served and details.error_code is None:
+            tally = outcome.tally
+            if tally is None:
+                variant, reason = details.variant, str(details.reason)
+                tally = Tally("evaluated", self.entry.key, variant, reason, details.metadata, generation)
+                outcome.tally = tally
+            return tally
+        reason = str(details.error_code or details.reason)
+        found = self._defaults.get(reason)
+        if found is None:
+            found = Tally("defaulted", self.entry.key, None, reason, self._metadata(None), generation)
+            self._defaults[reason] = found
+        return found
 
     def outcome(self, packed: int) -> Outcome:
         """What the packed decision means."""
@@ -205,15 +228,22 @@ class Generation:
     """A compiled configuration, its number and its flags by key, in the order of the file.
 
     number: 0 until it goes live, then one more than that of the generation before.
+    pins: tokens of who keeps it answerable. shelf: the instances that answer for them once another one is live.
     """
 
-    __slots__ = ("_everything", "compiled", "encoder", "flags", "number")
+    __slots__ = ("_everything", "compiled", "encoder", "flags", "number", "pins", "shelf")
 
     def __init__(self, compiled: CompiledConfig) -> None:
         self.compiled = compiled
         self.encoder = Encoder(compiled)
         self.number = 0
-        self.flags: Mapping[str, Flag] = {key: Flag(entry, self) for key, entry in compiled.flags.items()}
+        self.pins: set[object] = set()
+        self.shelf: deque[Any] = deque()
+        flags: dict[str, Flag] = {}
+        for key, entry in compiled.flags.items():
+            breathe()
+            flags[key] = Flag(entry, self)
+        self.flags: Mapping[str, Flag] = flags
         self._everything: Selection | None = None
 
     @property

@@ -1,28 +1,32 @@
-"""From a source - a path, bytes or a mapping - to a compiled configuration.
+"""From what can be read at once - a path, bytes or a mapping - to a compiled configuration.
 
-Here live reading files and the bundled examples, naming them in errors, and how much work a source will be. Formats
-are in config/formats, threads in evaluator.py.
+Here live reading files and the bundled examples, naming them in errors, and how much work a document will be. Formats
+are in config/formats, threads and signatures in intake.py, what delivers documents again and again in sources/.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib import resources
 from typing import Any, Final, TypeAlias
 
 from .config.compile import CompiledConfig, compile_model
 from .config.formats import AUTO, load
 from .errors import ConfigError
+from .sources.base import Document
 
-Source: TypeAlias = str | os.PathLike[str] | bytes | bytearray | Mapping[str, Any]
+Readable: TypeAlias = str | os.PathLike[str] | bytes | bytearray | Document | Mapping[str, Any]
 """A path or the name of an example, a document, or a document that somebody has parsed already."""
 
 EXAMPLE: Final = "example:"
 """What the name of a bundled example begins with. A file that is called so is `./example:...`, or an os.PathLike."""
 
-LARGE: Final = 64 << 10
+SIDECAR: Final = ".sig"
+"""What is added to a path for the file with its signatures."""
+
+LARGE: Final = 4 << 10
 """Bytes of a document from which it is loaded in a thread: parsing and compiling it would stall an event loop."""
 
 MOST: Final = 64 << 20
@@ -32,45 +36,46 @@ _EVALUATORS: Final = "$evaluators"  # with them a little text can stand for much
 _BYTES_OF_VALUE: Final = 16  # what a JSON value takes in a document, roughly, for mappings
 
 
-def compile_source(source: Source, format: str = AUTO, options: Mapping[str, Any] | None = None) -> CompiledConfig:
+def read(source: Readable, *, signed: bool = False) -> Document | Mapping[str, Any]:
+    """The document. signed: whether to read the signatures beside a file, too.
+
+    Raises ConfigError, which names the file or example, for what cannot be read, and TypeError for what is no source.
+    """
+    if isinstance(source, (Document, Mapping)):
+        return source
+    if isinstance(source, (bytes, bytearray)):
+        return Document(bytes(source), "")
+    path = os.fspath(source)
+    if not isinstance(path, str):
+        raise TypeError("a path must be a str or an os.PathLike[str]")
+    example = isinstance(source, str) and path.startswith(EXAMPLE)
+    try:
+        data = (_read_example if example else _read)(path)
+        signature = None
+        if signed and not example and os.path.exists(path + SIDECAR):
+            signature = _read(path + SIDECAR).decode(errors="replace")
+    except ConfigError as error:
+        error.source = path
+        raise
+    return Document(data, path, signature)
+
+
+def compile_source(source: Readable, format: str = AUTO, options: Mapping[str, Any] | None = None) -> CompiledConfig:
     """Reads, imports and compiles a configuration.
 
     Raises ConfigError, which names the file or example if it is one, for what cannot be read or used, and TypeError
     for a source that is none.
     """
-    if isinstance(source, (bytes, bytearray)):
-        _check_size(source)
-        return compile_model(load(source, format, options))
-    if isinstance(source, Mapping):
-        return compile_model(load(source, format, options))
-    return compile_file(source, format, options)
-
-
-def compile_file(
-    source: str | os.PathLike[str],
-    format: str = AUTO,
-    options: Mapping[str, Any] | None = None,
-    look: Callable[[bytes], object] = len,
-) -> CompiledConfig:
-    """As compile_source, for a path or the name of an example. `look` is given the document once it has been used."""
-    path = os.fspath(source)
-    if not isinstance(path, str):
-        raise TypeError("a path must be a str or an os.PathLike[str]")
-    read = _read_example if isinstance(source, str) and path.startswith(EXAMPLE) else _read
+    found = read(source)
+    if isinstance(found, Mapping):
+        return compile_model(load(found, format, options))
     try:
-        data = read(path)
-        _check_size(data)
-        compiled = compile_model(load(data, format, options))
+        if len(found.data) > MOST:
+            raise ConfigError("$", f"the document has more than {MOST >> 20} MiB")
+        return compile_model(load(found.data, format, options))
     except ConfigError as error:
-        error.source = path
+        error.source = found.origin or None
         raise
-    look(data)
-    return compiled
-
-
-def _check_size(data: bytes | bytearray) -> None:
-    if len(data) > MOST:
-        raise ConfigError("$", f"the document has more than {MOST >> 20} MiB")
 
 
 def _read(path: str) -> bytes:
@@ -90,8 +95,10 @@ def _read_example(source: str) -> bytes:
     return folder.joinpath(f"{name}.json").read_bytes()
 
 
-def is_large(source: Source) -> bool:
+def is_large(source: Readable) -> bool:
     """Whether loading the source takes long enough to belong in a thread. Never raises."""
+    if isinstance(source, Document):
+        source = source.data
     if isinstance(source, (bytes, bytearray)):
         return len(source) > LARGE or _multiplies(source)
     if isinstance(source, Mapping):

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from evaluators import FLAGD, ON_OFF, Capture, document, flag, run, written
 
-from pyflagwasm import guarded
-from pyflagwasm.runtime.instance import Instance
+from pyflagwasm.pool import member
+from pyflagwasm.pool.member import Member
 
 
 @pytest.fixture
@@ -165,10 +165,10 @@ def test_explain_says_what_crossed(capsys: Capture, tmp_path: Path) -> None:
 def test_an_explanation_that_traps(capsys: Capture, shop: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from test_evaluator_reload import Cores
 
-    monkeypatch.setattr(guarded, "Instance", Cores())
+    monkeypatch.setattr(member, "Member", Cores())
     assert run(capsys, "explain", shop, "--flag", "plan", "--context", "{}") == (
         2,
         "",
         "pyflagwasm: explain trapped: UNREACHABLE; the instance must not be called again\n",
     )
-    monkeypatch.setattr(guarded, "Instance", Instance)
+    monkeypatch.setattr(member, "Member", Member)

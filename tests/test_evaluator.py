@@ -15,7 +15,7 @@ from evaluators import BROKEN, FLAGD, LENIENT, VARIANTS, closed, devcycle, docum
 
 import pyflagwasm
 from pyflagwasm import ErrorCode, EvaluationDetails, FlagEvaluator, Reason, errors
-from pyflagwasm.guarded import GuardedInstance
+from pyflagwasm.generation import Flag
 
 PRO = {"targetingKey": "u-1", "plan": "pro"}
 
@@ -293,13 +293,13 @@ def test_a_bound_context_lives_through_a_reload(run: Callable[[Coroutine[Any, An
 
 def test_what_reads_nothing_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    evaluate = GuardedInstance.evaluate
+    outcome = Flag.outcome
 
-    def counted(self: GuardedInstance, of: Any, *arguments: Any) -> int | None:
-        asked.append(of.entry.key)
-        return evaluate(self, of, *arguments)
+    def counted(self: Flag, packed: int) -> Any:
+        asked.append(self.entry.key)
+        return outcome(self, packed)
 
-    monkeypatch.setattr(GuardedInstance, "evaluate", counted)
+    monkeypatch.setattr(Flag, "outcome", counted)
     flags = opened(FLAGD)
     for _ in range(3):
         for key in (*VARIANTS, "none", "disabled", "plan"):

@@ -15,8 +15,11 @@ import support
 from evaluators import FLAGD, closed, document, flag, new_loop, opened, uniform
 
 import pyflagwasm
-from pyflagwasm import ConfigError, ErrorCode, FlagEvaluator, Reason, errors, guarded
+from pyflagwasm import ConfigError, ErrorCode, FlagEvaluator, Reason, errors
+from pyflagwasm.answers import NOT_READY
 from pyflagwasm.loading import compile_source, is_large
+from pyflagwasm.pool import member, pool
+from pyflagwasm.pool.member import Member
 from pyflagwasm.runtime.instance import Instance
 
 ME = {"who": "me", "targetingKey": "me"}
@@ -69,7 +72,7 @@ def test_a_number_is_no_source_and_stays_open(tmp_path: Path) -> None:
         assert os.fstat(file.fileno()).st_size == 2
 
 
-@pytest.mark.parametrize("source", [5, None, b"flags.json".split, [1]])
+@pytest.mark.parametrize("source", [5, None, [1]])
 def test_what_is_no_source(source: Any) -> None:
     with pytest.raises(TypeError):
         opened(source)
@@ -98,7 +101,7 @@ def test_large_documents_are_loaded_in_a_thread(run: Runner, monkeypatch: pytest
         threads.append(threading.get_ident())
         return compile_source(*arguments)
 
-    monkeypatch.setattr("pyflagwasm.evaluator.compile_source", compiling)
+    monkeypatch.setattr("pyflagwasm.intake.compile_source", compiling)
 
     async def load() -> None:
         large = uniform(1_000, "a")
@@ -123,7 +126,7 @@ def test_life(run: Runner) -> None:
         details = flags.details_nowait("bool", default=False)
         assert (details.value, details.reason, details.generation) == (False, Reason.ERROR, 0)
         assert details.error_code is ErrorCode.PROVIDER_NOT_READY
-        assert details.error_message == "no configuration is loaded: the evaluator is not open"
+        assert details.error_message == NOT_READY
         assert (flags.flag_keys, flags.generation, repr(flags)) == ((), 0, "<FlagEvaluator: not open>")
         assert flags.bind({}).all() == {}
         with pytest.raises(errors.FlagError):
@@ -137,7 +140,7 @@ def test_life(run: Runner) -> None:
             with pytest.raises(RuntimeError, match="opened only once"):
                 await flags.__aenter__()
         await flags.aclose()
-        with pytest.raises(RuntimeError, match="the evaluator is closed"):
+        with pytest.raises(errors.PoolClosedError, match="the evaluator is closed"):
             await flags.reload(FLAGD)
 
     not_ready()
@@ -181,7 +184,7 @@ def test_a_configuration_that_the_core_refuses_changes_nothing(monkeypatch: pyte
         object.__setattr__(compiled, "ir", bytes(len(compiled.ir)))
         return compiled
 
-    monkeypatch.setattr("pyflagwasm.evaluator.compile_source", damaged)
+    monkeypatch.setattr("pyflagwasm.intake.compile_source", damaged)
     with pytest.raises(ConfigError, match="the core refuses the compiled configuration"):
         asyncio.run(flags.reload(uniform(2, "b")))
     assert flags.bind(ME).all() == {"flag-0": "a", "flag-1": "a"}
@@ -197,12 +200,12 @@ def test_of_two_reloads_the_later_call_remains(monkeypatch: pytest.MonkeyPatch) 
     large = uniform(1_000, "a")
 
     def held(source: Any, *arguments: Any) -> Any:
-        if source is large:
+        if source.data is large:
             reached.set()
             assert go_on.wait(30)
         return compile_source(source, *arguments)
 
-    monkeypatch.setattr("pyflagwasm.evaluator.compile_source", held)
+    monkeypatch.setattr("pyflagwasm.intake.compile_source", held)
 
     async def both() -> None:
         first = asyncio.create_task(flags.reload(large))
@@ -266,30 +269,29 @@ def test_threads_never_see_a_mixture() -> None:
 
 def test_after_a_fork_nobody_waits_for_a_thread_that_is_gone() -> None:
     flags = opened(uniform(2, "a"))
-    instance = flags._instance
+    members = flags._pool
     held, free = threading.Event(), threading.Event()
-    lock = instance._lock
 
     def hold() -> None:
-        with lock:
-            held.set()
-            assert free.wait(30)
+        live = members.generation
+        assert live is not None
+        mine = [members.take(live) for _ in range(members.size)]
+        held.set()
+        assert free.wait(30)
+        for each in mine:
+            members.give_back(each)
 
     thread = threading.Thread(target=hold)
     thread.start()
     assert held.wait(30)
-    before = instance._instance
-    guarded._after_fork()
+    pool._after_fork()
     try:
+        assert flags.statistics().pool.missing == 2
         assert flags.value_nowait("flag-1", ME, default="") == "a"
-        assert instance._instance is not before
+        assert flags.statistics().pool.built == 3
     finally:
         free.set()
         thread.join()
-    guarded._after_fork()  # nobody held it: the instance stays
-    again = instance._instance
-    assert flags.value_nowait("flag-1", ME, default="") == "a"
-    assert instance._instance is again
     closed(flags)
 
 
@@ -304,26 +306,26 @@ class Cores:
 
     def __init__(self) -> None:
         self.trapping, self.broken = True, False
-        self.made: list[Instance] = []
+        self.made: list[Member] = []
         self._trap = support.core(support.wat(config_stage=ACCEPTS, decide=TRAPS))
 
-    def __call__(self) -> Instance:
+    def __call__(self) -> Member:
         if self.broken:
             raise errors.AbiMismatchError("core.wasm cannot be instantiated: no memory")
-        self.made.append(Instance(self._trap if self.trapping else None))
+        self.made.append(Member(self._trap if self.trapping else None))
         return self.made[-1]
 
 
 @pytest.fixture
 def cores(monkeypatch: pytest.MonkeyPatch) -> Cores:
     made = Cores()
-    monkeypatch.setattr(guarded, "Instance", made)
+    monkeypatch.setattr(member, "Member", made)
     return made
 
 
 @pytest.mark.parametrize("key", ["flag-0", "flag-1"])
 def test_a_trapped_instance_is_replaced(cores: Cores, key: str) -> None:
-    flags = opened(uniform(2, "a"))
+    flags = opened(uniform(2, "a"), size=1)
     cores.trapping = False
     details = flags.details_nowait(key, ME, default="mine")
     assert (details.value, details.error_code, details.reason) == ("mine", ErrorCode.GENERAL, Reason.ERROR)
@@ -337,14 +339,14 @@ def test_a_trapped_instance_is_replaced(cores: Cores, key: str) -> None:
 
 
 def test_a_trap_in_strict_mode(cores: Cores) -> None:
-    flags = opened(uniform(2, "a"))
+    flags = opened(uniform(2, "a"), size=1)
     with pytest.raises(errors.FlagError, match="evaluate trapped"):
         flags.value_nowait("flag-1", ME, default="", strict=True)
     closed(flags)
 
 
 def test_a_trap_among_all_flags(cores: Cores) -> None:
-    flags = opened(uniform(4, "a"))
+    flags = opened(uniform(4, "a"), size=1)
     user = flags.bind(ME)
     assert user.all() == {}
     assert len(cores.made) == 6  # the first, one after asking for all, one after each flag
@@ -354,7 +356,7 @@ def test_a_trap_among_all_flags(cores: Cores) -> None:
 
 
 def test_a_replacement_that_fails_is_tried_again(cores: Cores) -> None:
-    flags = opened(uniform(2, "a"))
+    flags = opened(uniform(2, "a"), size=1)
     cores.broken = True
     assert flags.details_nowait("flag-1", ME, default="").error_message is not None
     details = flags.details_nowait("flag-1", ME, default="")
@@ -370,12 +372,11 @@ def test_a_trap_while_loading(cores: Cores) -> None:
         support.wat(config_stage='(func (export "config_stage") (param i32) (result i64) unreachable)')
     )
     with pytest.raises(errors.GuestTrapError):
-        opened(uniform(2, "a"))
+        opened(uniform(2, "a"), size=1)
     assert [each.dead for each in cores.made] == [True]
     cores.trapping = False
-    flags = opened(uniform(2, "a"))
-    instance = flags._instance._instance
-    assert instance is not None
+    flags = opened(uniform(2, "a"), size=1)
+    (instance,) = flags._pool.members()
     instance._calls["config_stage"] = instance._released["config_stage"] = _trap(instance)
     with pytest.raises(errors.GuestTrapError):
         asyncio.run(flags.reload(uniform(2, "b")))
@@ -393,7 +394,7 @@ def _trap(instance: Instance) -> Callable[..., int]:
 
 
 def test_an_unused_flag_key_does_not_reach_the_core(cores: Cores) -> None:
-    flags: FlagEvaluator = opened(document(f=flag({"a": 1}, "a")))
+    flags: FlagEvaluator = opened(document(f=flag({"a": 1}, "a")), size=1)
     assert flags.details_nowait("g", default=0).error_code is ErrorCode.FLAG_NOT_FOUND
     assert [each.dead for each in cores.made] == [False]
     closed(flags)

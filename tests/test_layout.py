@@ -23,14 +23,20 @@ LAYERS: list[tuple[str, tuple[str, ...]]] = [
     ("words", ("_abi", "errors", "types")),
     ("config", ("config",)),
     ("runtime", ("runtime",)),
-    ("waiting", ("explain", "generation", "guarded")),
-    ("shell", ("evaluator", "loading")),
-    ("edges", ("__init__", "__main__", "cli")),
+    ("documents", ("last_good", "loading", "signing", "sources")),
+    ("counting", ("exposures",)),
+    ("waiting", ("explain", "generation", "pool")),
+    ("shell", ("answers", "background", "bound", "evaluations", "evaluator", "holding", "hooks", "intake")),
+    ("edges", ("__init__", "__main__", "cli", "cli_signing")),
 ]
-OUTSIDE = {  # what is not of the standard library, and who may import it
+WAITS = {"background", "evaluator", "exposures", "intake", "pool.waiting", "sources"}
+OUTSIDE = {  # what is not of the standard library, and which modules or packages may import it
     "wasmtime": {"runtime.guest"},
     "flatbuffers": {"config.compile"},
-    "anyio": {"evaluator"},
+    "anyio": WAITS,
+    "httpx2": {"exposures.http", "sources"},
+    "watchfiles": {"sources.file"},
+    "cryptography": {"signing"},
     "ctypes": {"runtime.guest", "runtime.portable"},
     "asyncio": set[str](),
 }
@@ -81,7 +87,8 @@ def test_imports_go_down_only(module: str) -> None:
             top = name.split(".")[0]
             assert top != "pyflagwasm", f"{module}: write the import of {name} relatively"
             assert top in OUTSIDE or top in sys.stdlib_module_names, f"{module} imports {name}"
-            assert module in OUTSIDE.get(top, {module}), f"{module} imports {name}"
+            allowed = OUTSIDE.get(top, {module})
+            assert {module, module.split(".")[0]} & allowed, f"{module} imports {name}"
 
 
 def test_every_module_has_a_layer() -> None:
@@ -105,7 +112,7 @@ def test_only_the_command_line_prints() -> None:
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
     ]
-    assert set(printing) == {"cli"}
+    assert set(printing) <= {"cli", "cli_signing"}
 
 
 # ---------------------------------------------------------------- all files of the repository

@@ -17,9 +17,11 @@ from typing import Any
 import pytest
 from evaluators import ON_OFF, closed, document, flag, opened, uniform
 
-from pyflagwasm import ConfigError, ErrorCode, FlagEvaluator, GuestTrapError, guarded
+import pyflagwasm
+from pyflagwasm import ConfigError, ErrorCode, FlagEvaluator, GuestTrapError, PoolClosedError
 from pyflagwasm.generation import Generation
 from pyflagwasm.loading import compile_source
+from pyflagwasm.pool import member, pool, swap, waiting
 from pyflagwasm.runtime import guest, instance, portable
 from pyflagwasm.runtime.instance import Instance
 
@@ -76,9 +78,10 @@ ENDS = {
     "ready, bound = threading.Event(), service.bound\n"
     "threading.Thread(target=spin, args=(bound,), daemon=True).start()\nready.wait()",
     "stuck": "import threading\nservice = Service()\nservice.worker, worker = None, Worker(service)\n"
-    "def hold(lock):\n    with lock: ready.set(); threading.Event().wait()\n"
-    "ready, lock = threading.Event(), service.flags._instance._lock\n"
-    "threading.Thread(target=hold, args=(lock,), daemon=True).start()\nready.wait()",
+    "def hold(pool):\n    held = [pool.take(pool.generation) for _ in range(pool.size)]; ready.set()\n"
+    "    threading.Event().wait()\n"
+    "ready, pool = threading.Event(), service.flags._pool\n"
+    "threading.Thread(target=hold, args=(pool,), daemon=True).start()\nready.wait()",
 }
 
 
@@ -119,7 +122,7 @@ class Between:
         monkeypatch.setattr(Instance, name, method)
 
 
-@pytest.mark.parametrize("name", ["evaluate_many", "stage", "commit"])
+@pytest.mark.parametrize("name", ["evaluate_many", "stage"])
 def test_an_evaluation_inside_of_another_is_answered(
     flags: FlagEvaluator, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
@@ -132,55 +135,61 @@ def test_an_evaluation_inside_of_another_is_answered(
     assert answers(flags) == RIGHT
 
 
-def test_the_instance_of_an_inner_evaluation_is_closed(flags: FlagEvaluator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_instance_of_an_inner_evaluation_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    flags = opened(ONE, size=1)
     before = len(guest._frames)
     Between(monkeypatch, "evaluate_many", lambda: answers(flags))
-    flags.bind(ME).all()
+    assert flags.bind(ME).all() == RIGHT
     assert len(guest._frames) == before
+    assert flags.statistics().pool.aside == 2
+    closed(flags)
 
 
-def test_an_inner_evaluation_that_cannot_be_made_gives_the_default(
-    flags: FlagEvaluator, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_inner_evaluation_that_cannot_be_made_gives_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    flags = opened(ONE, size=1)
+
     def broken() -> Instance:
         raise GuestTrapError("no memory")
 
     def inner() -> object:
         with monkeypatch.context() as patched:
-            patched.setattr(guarded, "Instance", broken)
+            patched.setattr(member, "Member", broken)
             details = flags.details_nowait("beta", ME, default="mine")
         return details.value, details.error_code, details.error_message
 
     between = Between(monkeypatch, "evaluate_many", inner)
     assert flags.bind(ME).all() == RIGHT
     assert between.ran == [("mine", ErrorCode.GENERAL, "no memory")]
+    closed(flags)
 
 
-def test_a_reload_inside_of_an_evaluation_is_refused(flags: FlagEvaluator, monkeypatch: pytest.MonkeyPatch) -> None:
-    generation = flags._instance.generation
-    assert generation is not None
+def test_a_reload_inside_of_an_evaluation(flags: FlagEvaluator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The evaluation answers from the generation that it was prepared for; the next one from the new one."""
+    between = Between(monkeypatch, "evaluate_many", lambda: flags._swaps.swap(_generation(OTHER), 5))
+    assert flags.bind(ME).all() == RIGHT
+    assert (between.ran, flags.generation, answers(flags)) == ([True], 2, RIGHT)
 
+
+def test_a_reload_inside_of_a_reload_is_refused(flags: FlagEvaluator, monkeypatch: pytest.MonkeyPatch) -> None:
     def inner() -> object:
-        with pytest.raises(RuntimeError, match="cannot reload while its thread uses the core"):
-            flags._instance.swap(generation, 5)
+        with pytest.raises(RuntimeError, match="cannot reload while its thread is reloading"):
+            flags._swaps.swap(_generation(OTHER), 5)
         return "refused"
 
-    between = Between(monkeypatch, "evaluate_many", inner)
-    assert flags.bind(ME).all() == RIGHT
-    assert (between.ran, flags.generation) == (["refused"], 1)
+    between = Between(monkeypatch, "stage", inner)
     asyncio.run(flags.reload(OTHER))
-    assert flags.generation == 2
+    assert (between.ran, flags.generation, answers(flags)) == (["refused"], 2, RIGHT)
 
 
-@pytest.mark.parametrize("name", ["evaluate_many", "commit"])
+@pytest.mark.parametrize("name", ["evaluate_many", "stage"])
 def test_closing_inside_of_a_use_is_final(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     before = len(guest._frames)
     flags = opened(ONE)
-    Between(monkeypatch, name, flags._instance.close)
+    Between(monkeypatch, name, flags._pool.close)
     if name == "evaluate_many":
         assert flags.bind(ME).all() == RIGHT
     else:
-        with pytest.raises(RuntimeError, match="the evaluator is closed"):
+        with pytest.raises(PoolClosedError, match="the evaluator is closed"):
             asyncio.run(flags.reload(OTHER))
     assert flags.details_nowait("beta", ME).error_code is ErrorCode.PROVIDER_NOT_READY
     assert len(guest._frames) == before
@@ -191,7 +200,7 @@ def test_a_trap_after_closing_inside_of_a_use_makes_no_instance(monkeypatch: pyt
     flags = opened(ONE)
 
     def inner() -> None:
-        flags._instance.close()
+        flags._pool.close()
         raise GuestTrapError("evaluate_many trapped")
 
     Between(monkeypatch, "evaluate_many", inner)
@@ -256,7 +265,7 @@ def test_a_signal_handler_may_evaluate(flags: FlagEvaluator) -> None:
 # ---------------------------------------------------------------- reloads that do not end
 
 
-PLACES = (guarded.__file__, instance.__file__, guest.__file__, portable.__file__)
+PLACES = tuple(each.__file__ for each in (pool, swap, member, waiting, instance, guest, portable))
 
 
 def _interrupted_at(number: int, action: Callable[[], object]) -> bool:
@@ -287,7 +296,7 @@ def test_a_reload_that_is_interrupted_anywhere_leaves_one_configuration() -> Non
     number = 1
     while True:
         before, source = flags.generation, (OTHER, ONE)[number % 2]
-        if not _interrupted_at(number, lambda source=source: flags._instance.swap(_generation(source), 9)):  # type: ignore[misc]
+        if not _interrupted_at(number, lambda source=source: flags._swaps.swap(_generation(source), 9)):  # type: ignore[misc]
             break
         assert flags.generation in (before, before + 1), number
         assert answers(flags) == RIGHT, number
@@ -297,7 +306,7 @@ def test_a_reload_that_is_interrupted_anywhere_leaves_one_configuration() -> Non
     closed(flags)
 
 
-@pytest.mark.parametrize("name", ["reserve", "stage", "commit", "load"])
+@pytest.mark.parametrize("name", ["reserve", "stage"])
 @pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt, ConfigError("$", "no"), GuestTrapError("no")])
 def test_a_reload_that_fails_leaves_the_old_one(
     flags: FlagEvaluator, monkeypatch: pytest.MonkeyPatch, name: str, error: Any
@@ -307,11 +316,38 @@ def test_a_reload_that_fails_leaves_the_old_one(
 
     Between(monkeypatch, name, fail)
     with pytest.raises(type(error) if isinstance(error, Exception) else error):
-        flags._instance.swap(_generation(OTHER), 99)
+        flags._swaps.swap(_generation(OTHER), 99)
     assert answers(flags) == RIGHT
     assert flags.generation == 1
-    flags._instance.swap(_generation(OTHER), 99)
+    flags._swaps.swap(_generation(OTHER), 99)
     assert (answers(flags), flags.generation) == (RIGHT, 2)
+
+
+@pytest.mark.parametrize("name", ["stage", "commit"])
+@pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt, ConfigError("$", "no"), GuestTrapError("no")])
+def test_a_commit_that_fails_costs_the_instance_only(monkeypatch: pytest.MonkeyPatch, name: str, error: Any) -> None:
+    """An instance catches up with the live generation when it is taken; here one that was leased meanwhile."""
+
+    def fail() -> None:
+        raise error
+
+    async def leased() -> FlagEvaluator:
+        flags = await pyflagwasm.open(ONE, size=1).__aenter__()
+        async with flags.lease():
+            await flags.reload(OTHER)
+        return flags
+
+    flags = asyncio.run(leased())
+    Between(monkeypatch, name, fail)
+    if isinstance(error, Exception):
+        details = flags.details_nowait("beta", ME, default="mine")
+        assert (details.value, details.error_code) == ("mine", ErrorCode.GENERAL)
+    else:
+        with pytest.raises(error):
+            flags.value_nowait("beta", ME)
+    assert flags.statistics().pool.discarded == 1
+    assert (answers(flags), flags.generation) == (RIGHT, 2)
+    closed(flags)
 
 
 def _generation(source: bytes) -> Generation:

@@ -10,7 +10,7 @@ import graphlib
 import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, get_args
 
 from .._abi import (
@@ -92,6 +92,7 @@ class CompiledConfig:
     flags: by key, in the order of the file.
     digest: the SHA-256 of `ir` in hexadecimal.
     reads_now: whether any flag reads the clock.
+    events_url: where the vendor tells of changes, if the document says so.
     """
 
     format: str
@@ -104,6 +105,11 @@ class CompiledConfig:
     reads_now: bool
     details: DetailsTree | None
     origins: Origins
+    events_url: str | None = None
+
+    def for_serving(self) -> CompiledConfig:
+        """Without what only explanations need: half of the objects that the garbage collector would look at."""
+        return replace(self, origins=Origins(b"", (), (), (), {}), details=None)
 
 
 def compile_model(model: Model) -> CompiledConfig:
@@ -141,6 +147,7 @@ def compile_model(model: Model) -> CompiledConfig:
         reads_now=any(entry.reads_now for entry in flags.values()),
         details=model.details,
         origins=_origins(graph),
+        events_url=model.events_url,
     )
 
 

@@ -17,6 +17,8 @@ from collections.abc import Mapping
 from typing import Any, NoReturn, TypeVar, overload
 
 from ..errors import ConfigError
+from .pace import breathe
+from .pieces import Pieces
 
 ROOT = "$"
 
@@ -78,6 +80,7 @@ def expect(value: object, types: Any, path: str, what: str) -> Any:
 
     Raises ConfigError with `path`.
     """
+    breathe()  # importers check every member that they read
     wanted: tuple[type, ...] = types if isinstance(types, tuple) else (types,)
     if isinstance(value, wanted) and not (isinstance(value, bool) and bool not in wanted):
         return value
@@ -130,7 +133,7 @@ def parse(data: bytes | bytearray | str | Mapping[str, Any]) -> object:
     if text.startswith("\ufeff"):
         raise ConfigError(ROOT, "the document begins with a byte order mark: save it as UTF-8 without one")
     try:
-        document = json.loads(text, parse_constant=refuse_constant, parse_int=read_int)
+        document = Pieces(parse_constant=refuse_constant, parse_int=read_int).decode(text)
     except json.JSONDecodeError as e:
         raise ConfigError(ROOT, f"not valid JSON: {e.msg} at line {e.lineno}, column {e.colno}") from None
     except UnusableNumber as e:
@@ -140,7 +143,7 @@ def parse(data: bytes | bytearray | str | Mapping[str, Any]) -> object:
     except RecursionError:
         raise ConfigError(ROOT, f"nested more than {MAX_DEPTH} deep") from None
     _check_depth(document)
-    if _SURROGATE_ESCAPE.search(text) or not _encodable(text):
+    if ("\\u" in text and _SURROGATE_ESCAPE.search(text)) or not _encodable(text):
         _check_texts(document, ROOT)
     return document
 
@@ -213,6 +216,7 @@ def _check_depth(document: object) -> None:
     for _ in range(MAX_DEPTH):
         inner: list[object] = []
         for value in level:
+            breathe()
             if isinstance(value, dict):
                 inner.extend(item for item in value.values() if isinstance(item, (dict, list)))
             elif isinstance(value, list):
@@ -253,6 +257,7 @@ def _check_text(text: str, path: str) -> None:
 
 
 def _copy(value: object, path: str, depth: int) -> object:
+    breathe()
     if depth >= MAX_DEPTH and isinstance(value, (Mapping, list, tuple)):
         start = path if len(path) <= _SHOWN else f"{path[:_SHOWN]}..."
         raise ConfigError(start, f"nested more than {MAX_DEPTH} deep")

@@ -31,6 +31,7 @@ from .._abi import (
 )
 from .constants import NOTHING, Constants, Refused, Runs, clamp
 from .model import MISSING, Bucket, Segment, Slot
+from .pace import breathe
 
 Target: TypeAlias = int
 """A node by the order in which it was added, counted from 1; 0 is nowhere."""
@@ -205,6 +206,7 @@ class Graph:
         places = [0, *range(len(self) - 1, -1, -1)]
         offset = len(packed)
         for op, flags, slot, a, b, yes, no, unknown, *_ in self._nodes[1:]:
+            breathe()
             offset -= NODE_SIZE
             if op == Op.CALL:
                 a = places[a]

@@ -38,6 +38,7 @@ from .model import (
     Truth,
     When,
 )
+from .pace import breathe
 
 _SORTED_FROM: Final = 9
 
@@ -119,6 +120,7 @@ class Lowering(ValueLowering):
         """Nodes that go to one of the three targets; unknown must be a node even if it is never taken."""
         if yes == no == unknown and _is_inert(condition):
             return yes
+        breathe()
         self._descend()
         entry = self._conditions[type(condition)](condition, yes, no, unknown)
         self._depth -= 1
@@ -245,6 +247,7 @@ class Lowering(ValueLowering):
 
     def action(self, action: Action, after: Target) -> Target:
         """Nodes that decide, or go on at `after` where the action falls through."""
+        breathe()
         self._descend()
         entry = self._actions[type(action)](action, after)
         self._depth -= 1

@@ -389,6 +389,7 @@ class Model:
     metadata: Mapping[str, JSON] = field(default_factory=lambda: NO_METADATA)
     details: DetailsTree | None = None
     """The vendor's own account of a decision, for `explain`; None where the vendor has none."""
+    events_url: str | None = None  # of server-sent events that tell of changes
 
 
 class DetailsTree:

@@ -247,6 +247,8 @@ class Addresses(NamedTuple):
     scratch: int
 
 
+DROPPED = "the instance was dropped"
+
 _frames: set[portable.Frame] = set()
 """The frames of all guests that are neither closed nor dropped. What a frame keeps, the store above all, is reachable
 from here, and so never garbage: of the garbage in a cycle the store might be freed before a finalizer of the user's
@@ -260,7 +262,7 @@ def _drop(frame: portable.Frame, views: list[memoryview]) -> None:
 
     The store goes with its last user: a view or a call of it that somebody kept.
     """
-    frame.kill("the instance was dropped")
+    frame.kill(DROPPED)
     for view in views:
         with suppress(BufferError):  # the view has a user, and keeps the store
             view.release()

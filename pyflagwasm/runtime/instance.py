@@ -80,6 +80,11 @@ class Instance:
         return self._guest.frame.dead is not None
 
     @property
+    def dropped(self) -> bool:
+        """Whether it is dead only because it was dropped without `close`: it has not trapped."""
+        return self._guest.frame.dead == guest.DROPPED
+
+    @property
     def memory_size(self) -> int:
         """Bytes of linear memory."""
         with self._guest.memory() as memory:

@@ -171,6 +171,7 @@ class _Importer:
             shared=self.audiences.conditions,
             metadata={key: text for key, text in about.items() if isinstance(text, str)},
             details=DevCycleDetails(outlines, self.audiences.outlines),
+            events_url=_events_url(self.document.get("sse")),
         )
 
     # ------------------------------------------------------------ variables
@@ -288,6 +289,16 @@ class _Importer:
 
 
 # ---------------------------------------------------------------- programs
+
+
+def _events_url(sse: object) -> str | None:
+    """The channel of real-time updates. One that cannot be used is as good as none: polling goes on without it."""
+    if not isinstance(sse, dict):
+        return None
+    hostname, path = sse.get("hostname"), sse.get("path")
+    if not isinstance(hostname, str) or not isinstance(path, str) or not hostname.startswith(("https://", "http://")):
+        return None
+    return hostname.rstrip("/") + "/" + path.lstrip("/")
 
 
 def _program(feature: _Feature) -> Action:

@@ -34,6 +34,7 @@ from ..model import (
     SlotValue,
     Value,
 )
+from ..pace import breathe
 from .jsonlogic_fold import OPERATIONS, Raises, fit, look_up, to_text, truthy
 from .jsonlogic_lower import NEGATED, STRICT, condition, may_fail
 
@@ -118,6 +119,7 @@ class Targeting:
 
         Raises ConfigError for what the core has no room for.
         """
+        breathe()
         if isinstance(logic, list):
             return _list([self.value(item, at(path, i), scope) for i, item in enumerate(logic)], path)
         if not isinstance(logic, dict) or len(logic) != 1:

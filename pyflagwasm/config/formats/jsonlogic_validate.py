@@ -13,6 +13,7 @@ from typing import Final, NoReturn, TypeAlias
 from ...errors import ConfigError
 from ..document import at, kind
 from ..model import JSON
+from ..pace import breathe
 from .jsonlogic_fold import ORDERS, SAME_PARTS, is_version
 
 _Check: TypeAlias = Callable[[JSON, str], None]
@@ -38,6 +39,7 @@ def _fail(path: str, detail: str) -> NoReturn:
 
 def _operation(logic: JSON, path: str) -> None:
     """An object whose members are operations of one family; the schema names families, of which one member is usual."""
+    breathe()
     if not isinstance(logic, dict):
         _fail(path, f"an operation is needed here, not {kind(logic)}")
     families = set()

@@ -1,0 +1,155 @@
+"""Background tasks on whichever event loop the caller evaluates on, restarted when that loop or process is gone.
+
+A task group would tie them to the block and the task that opened it. They have to outlive both: an evaluator is used
+in several event loops one after the other, entered in one task and left in another, and inherited by forked children,
+where no task of the parent goes on. So there is one task for each life of a loop; `dormant` says that there is none.
+
+Here live starting, supervising and stopping. What the jobs do is theirs (sources/, exposures/).
+"""
+
+from __future__ import annotations
+
+import contextvars
+import math
+import sys
+import weakref
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, TypeAlias
+
+from .pool.waiting import Queue, wait_in_task
+
+Job: TypeAlias = Callable[[], Awaitable[None]]
+"""Runs until it is cancelled, or returns when there is no more to do. After an exception it is run again."""
+
+_FIRST_PAUSE: Final = 1.0
+_LONGEST_PAUSE: Final = 30.0
+
+
+class _Life:
+    """One run of the jobs, on one loop. Kept by its own task alone: when a loop is dropped, the task goes with it, and
+    its end says so."""
+
+    __slots__ = ("__weakref__", "done", "native", "scope")
+
+    def __init__(self, native: Any) -> None:
+        import anyio
+
+        self.native = native
+        self.scope = anyio.CancelScope()
+        self.done: Queue[None] = Queue(1 << 20)  # closed in the end; others may wait for that on other loops
+
+
+class Background:
+    """Jobs that run as long as somebody evaluates on a living loop.
+
+    dormant: whether they should run and do not: call `start`. failed: told the error of a job that is to run again.
+    asleep: told, from wherever that happens, that the jobs run no more, if they should.
+    """
+
+    __slots__ = ("_asleep", "_failed", "_life", "_number", "_stopped", "dormant", "jobs")
+
+    def __init__(
+        self, jobs: Sequence[Job], failed: Callable[[Job, Exception], None], asleep: Callable[[], None]
+    ) -> None:
+        self.jobs, self._failed, self._asleep = tuple(jobs), failed, asleep
+        self._life: weakref.ref[_Life] | None = None
+        self._number = 0
+        self._stopped = False
+        self.dormant = bool(jobs)
+
+    def start(self) -> bool:
+        """Start the jobs on the running event loop. False if there is none in this thread. Never waits."""
+        import anyio
+        from anyio.lowlevel import current_token
+
+        if not self.dormant or self._stopped:
+            return True
+        try:
+            native: Any = current_token().native_token
+        except anyio.NoEventLoopError:
+            return False
+        life = _Life(native)
+        self._number += 1
+        number = self._number
+        self.dormant, self._life = False, weakref.ref(life)
+        context = contextvars.Context()  # not that of the request which happens to wake them
+        try:
+            if hasattr(native, "create_task"):
+                native.create_task(self._live(life, number), context=context, name="pyflagwasm")
+            else:
+                trio = sys.modules["trio"]
+                trio.lowlevel.spawn_system_task(self._live, life, number, context=context, name="pyflagwasm")
+        except BaseException:
+            self._ended(number)
+            raise
+        return True
+
+    async def _live(self, life: _Life, number: int) -> None:
+        import anyio
+
+        try:
+            with life.scope:
+                async with anyio.create_task_group() as group:
+                    for job in self.jobs:
+                        group.start_soon(self._supervised, job)
+                # Every job has said that there is no more to do: nothing is to be restarted on this loop.
+                await anyio.sleep_forever()
+        finally:
+            self._ended(number)
+            life.done.close()
+
+    def _ended(self, number: int) -> None:
+        if self._number == number:
+            self._life = None
+            self.dormant = not self._stopped
+            if self.dormant:
+                self._asleep()
+
+    async def _supervised(self, job: Job) -> None:
+        import anyio
+
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                await job()
+                return
+            except Exception as error:
+                self._failed(job, error)
+            await anyio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
+
+    async def stop(self) -> None:
+        """End the jobs for good and wait for them, unless their loop stands still. Idempotent, on any loop.
+
+        Not bounded by itself.
+        """
+        from anyio.lowlevel import current_token
+
+        self._stopped, self.dormant = True, False
+        life = self._life() if self._life is not None else None
+        if life is None:
+            return
+        native = life.native
+        if native is current_token().native_token:
+            life.scope.cancel()
+        else:
+            soon = native.call_soon_threadsafe if hasattr(native, "create_task") else native.run_sync_soon
+            try:
+                soon(life.scope.cancel)
+            except RuntimeError:
+                return  # its loop has ended
+            if hasattr(native, "is_running") and not native.is_running():
+                return  # and hears of it when it goes on
+        await wait_in_task(life.done, lambda: life.done.close() if life.done.closed else None, id, math.inf)
+
+    def after_fork(self) -> None:
+        """In a forked child no task of the parent goes on. What it has open is its own: nothing is closed here."""
+        life = self._life() if self._life is not None else None
+        if life is not None:
+            _lost.append(life)
+        self._number += 1
+        self._life = None
+        self.dormant = bool(self.jobs) and not self._stopped
+
+
+_lost: list[_Life] = []

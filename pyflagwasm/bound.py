@@ -1,0 +1,137 @@
+"""An evaluation context that is encoded once and asked many times; `bind` makes one."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, overload
+
+from .answers import checked, exception, found
+from .errors import GuestError, PoolError
+from .generation import Encoded, Flag, Generation, Outcome
+from .hooks import Run
+from .pool import asking
+from .pool.asking import Context, microseconds
+from .pool.member import Member
+from .pool.pool import Busy, Superseded
+from .runtime.encode import EncodeError
+from .types import ErrorCode, EvaluationDetails
+
+if TYPE_CHECKING:
+    from .evaluations import D, Evaluations
+
+
+class BoundContext:
+    """One evaluation context, encoded once; made by `bind`, and as safe.
+
+    Keep it for a request, not for ever. After a reload it answers from the new configuration, for which the context is
+    encoded again: do not change it meanwhile. The clock goes on.
+    """
+
+    __slots__ = ("_context", "_encoded", "_of")
+
+    def __init__(self, of: Evaluations, context: Context | None) -> None:
+        self._of = of
+        self._context = context.copy() if type(context) is dict else context
+        self._encoded: tuple[Generation, Encoded] | None = None
+        generation = of._instances.generation
+        if generation is not None:
+            with suppress(EncodeError):  # the clock; evaluations will say so
+                self._for(generation)
+
+    def _for(self, generation: Generation) -> Encoded:
+        known = self._encoded
+        if known is None or known[0] is not generation:
+            with asking.buffer() as buffer:
+                encoded = Encoded(generation.everything, self._context, buffer, microseconds(self._of._clock))
+            self._encoded = known = generation, encoded
+        return known[1]
+
+    @overload
+    def value(self, flag_key: str, default: D, *, strict: bool = False) -> D: ...
+    @overload
+    def value(self, flag_key: str, default: None = None, *, strict: bool = False) -> Any: ...
+    def value(self, flag_key: str, default: Any = None, *, strict: bool = False) -> Any:
+        """As `value_nowait` for this context."""
+        return self.details(flag_key, default, strict=strict).value
+
+    def details(self, flag_key: str, default: Any = None, *, strict: bool = False) -> EvaluationDetails:
+        """As `details_nowait` for this context."""
+        hooks = self._of._hooks
+        run = Run(hooks, flag_key, default, self._context) if hooks else None
+        details = run.before() if run is not None else None
+        if details is None:
+            try:
+                details = self._answer(flag_key, default)
+            except Busy:
+                details = self._in_turn(flag_key, default, strict)
+        if run is not None:
+            run.after(details, exception)
+        return checked(details, strict)
+
+    def all(self) -> dict[str, Any]:
+        """The values of all flags by key, in the order of the configuration and all of one generation.
+
+        A flag that would give the caller's default, because of an error or without one, is not in it. No hooks.
+        """
+        of = self._of
+        if of._dormant:
+            of._wake()
+        while True:
+            generation = of._instances.generation
+            if generation is None:
+                return {}
+            try:
+                now_us, encoded = microseconds(of._clock), self._for(generation)
+                outcomes = asking.decide(of._instances, generation.everything, encoded, now_us)
+            except (EncodeError, PoolError):
+                return {}
+            except Superseded:
+                continue
+            details = [each.details for each in outcomes if each is not None and each.served]
+            return {each.flag_key: each.value for each in details}
+
+    def _answer(self, flag_key: str, default: Any, member: Member | None = None) -> EvaluationDetails:
+        """As Evaluations._answer."""
+        of = self._of
+        if of._dormant:
+            of._wake()
+        instances = of._instances
+        while True:
+            flag = found(instances.generation, flag_key)
+            if isinstance(flag, Outcome):
+                if member is not None:
+                    instances.give_back(member)
+                return of._counted(None, flag, flag.for_default(default))
+            outcome = flag.remembered
+            if outcome is not None:
+                if member is not None:
+                    instances.give_back(member)
+            else:
+                try:
+                    outcome = self._ask(flag, member)
+                except Superseded:
+                    member = None
+                    continue
+            details = outcome.for_default(default, flag.entry.type)
+            return details if of._counter is None else of._counted(flag, outcome, details)
+
+    def _ask(self, flag: Flag, member: Member | None) -> Outcome:
+        of = self._of
+        try:
+            request = self._for(flag.generation).request(flag)
+            now_us = microseconds(of._clock)
+        except EncodeError as error:
+            if member is not None:
+                of._instances.give_back(member)
+            return flag.failure(error.code, str(error))
+        try:
+            return flag.outcome(asking.evaluate_encoded(of._instances, flag, request, now_us, member))
+        except GuestError as error:
+            return flag.failure(ErrorCode.GENERAL, str(error))
+
+    def _in_turn(self, flag_key: str, default: Any, strict: bool) -> EvaluationDetails:
+        of = self._of
+        try:
+            return asking.in_turn(of._instances, lambda member: self._answer(flag_key, default, member))
+        except (PoolError, GuestError, Superseded) as error:
+            return of._without_instance(flag_key, default, error, strict)

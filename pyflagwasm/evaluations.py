@@ -1,0 +1,261 @@
+"""Evaluations as callers make them: of the evaluator itself, of a pin, of a lease, and of a context bound to one.
+
+Here live the fixed names - value, details, their `_nowait` twins, bind - with strictness, hooks and counting. Bound
+contexts are in bound.py. Which instance answers is behind `Instances` (pool/asking.py); opening is in evaluator.py.
+
+An evaluation runs inline and has no suspension point, unless every instance is in use: then the awaited ones wait their
+turn. A thread hop would cost twenty times what an evaluation does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from .answers import NOT_READY, checked, exception, found
+from .bound import BoundContext
+from .errors import GuestError, PoolError
+from .generation import Flag, Outcome, failure
+from .hooks import Hook, Run
+from .pool import asking
+from .pool.asking import Clock, Context, Instances
+from .pool.member import Member
+from .pool.pool import Busy, Superseded
+from .runtime.encode import EncodeError
+from .types import ErrorCode, EvaluationDetails
+
+if TYPE_CHECKING:
+    from .explain import Explanation
+    from .exposures.counting import Counter
+
+D = TypeVar("D", bool, str, int, float, Mapping[str, Any], Sequence[Any])
+"""What a flag can be, as the default says it."""
+
+
+class Evaluations:
+    """The evaluations of one place that instances come from. Safe from any thread and task.
+
+    They never raise because of data: a flag, context or default that does not fit gives the default, and the details
+    say why. With `strict=True` they raise an EvaluationError instead, or a PoolError if no instance was to be had.
+    Without a configuration every flag has the error PROVIDER_NOT_READY.
+
+    The type of a value follows the default: true and false are no numbers, an integer is given as a float to a float
+    default, and without a default, None, any value is given. Lists and objects are the configuration's own: do not
+    change them.
+    """
+
+    def __init__(self, instances: Instances, clock: Clock, hooks: list[Hook], counter: Counter | None) -> None:
+        self._instances, self._clock, self._hooks, self._counter = instances, clock, hooks, counter
+
+    @property
+    def flag_keys(self) -> tuple[str, ...]:
+        """The keys of all flags, in the order of the configuration."""
+        generation = self._instances.generation
+        return () if generation is None else tuple(generation.flags)
+
+    @property
+    def generation(self) -> int:
+        """The number of the configuration that answers: 1 for the first; 0 if there is none."""
+        generation = self._instances.generation
+        return 0 if generation is None else generation.number
+
+    # ------------------------------------------------------------ the names
+
+    @overload
+    async def value(self, flag_key: str, context: Context | None, default: D, *, strict: bool = False) -> D: ...
+    @overload
+    async def value(self, flag_key: str, context: Context | None = None, *, default: D, strict: bool = False) -> D: ...
+    @overload
+    async def value(
+        self, flag_key: str, context: Context | None = None, default: None = None, *, strict: bool = False
+    ) -> Any: ...
+    async def value(
+        self, flag_key: str, context: Context | None = None, default: Any = None, *, strict: bool = False
+    ) -> Any:
+        """The value of a flag for a context, of the type of the default. See the class for errors."""
+        if self._hooks:
+            return (await self._hooked(flag_key, context, default, strict)).value
+        try:
+            details = self._answer(flag_key, context, default)
+        except Busy:
+            details = await self._in_turn(flag_key, context, default, strict)
+        return checked(details, strict).value
+
+    async def details(
+        self, flag_key: str, context: Context | None = None, default: Any = None, *, strict: bool = False
+    ) -> EvaluationDetails:
+        """The value of a flag with its variant, reason, error, rule and metadata."""
+        if self._hooks:
+            return await self._hooked(flag_key, context, default, strict)
+        try:
+            details = self._answer(flag_key, context, default)
+        except Busy:
+            details = await self._in_turn(flag_key, context, default, strict)
+        return checked(details, strict)
+
+    @overload
+    def value_nowait(self, flag_key: str, context: Context | None, default: D, *, strict: bool = False) -> D: ...
+    @overload
+    def value_nowait(self, flag_key: str, context: Context | None = None, *, default: D, strict: bool = False) -> D: ...
+    @overload
+    def value_nowait(
+        self, flag_key: str, context: Context | None = None, default: None = None, *, strict: bool = False
+    ) -> Any: ...
+    def value_nowait(
+        self, flag_key: str, context: Context | None = None, default: Any = None, *, strict: bool = False
+    ) -> Any:
+        """As `value`, without await; needs no event loop.
+
+        If all instances are in use, it blocks for those that only evaluate, in other threads, and gives the default
+        at once if all are leased.
+        """
+        if self._hooks:
+            return self._hooked_here(flag_key, context, default, strict).value
+        try:
+            details = self._answer(flag_key, context, default)
+        except Busy:
+            details = self._in_turn_here(flag_key, context, default, strict)
+        return checked(details, strict).value
+
+    def details_nowait(
+        self, flag_key: str, context: Context | None = None, default: Any = None, *, strict: bool = False
+    ) -> EvaluationDetails:
+        """As `details`, without await; see `value_nowait`."""
+        if self._hooks:
+            return self._hooked_here(flag_key, context, default, strict)
+        try:
+            details = self._answer(flag_key, context, default)
+        except Busy:
+            details = self._in_turn_here(flag_key, context, default, strict)
+        return checked(details, strict)
+
+    def bind(self, context: Context | None = None) -> BoundContext:
+        """The context, encoded once for many evaluations. Never raises because of the context."""
+        return BoundContext(self, context)
+
+    # ------------------------------------------------------------ how they are answered
+
+    def _wake(self) -> None:
+        """What an evaluation sets going that is not its own matter; nothing here."""
+
+    _dormant = False
+    """Whether there is something to wake."""
+
+    def _answer(
+        self, flag_key: str, context: Context | None, default: Any, member: Member | None = None
+    ) -> EvaluationDetails:
+        """Raises Busy, unless it is given an instance that was waited for."""
+        if self._dormant:
+            self._wake()
+        instances = self._instances
+        while True:
+            flag = found(instances.generation, flag_key)
+            if isinstance(flag, Outcome):
+                if member is not None:
+                    instances.give_back(member)
+                return self._counted(None, flag, flag.for_default(default))
+            outcome = flag.remembered
+            if outcome is not None:
+                if member is not None:
+                    instances.give_back(member)
+            else:
+                try:
+                    outcome = flag.outcome(asking.evaluate(instances, flag, context, self._clock, member))
+                except EncodeError as error:
+                    outcome = flag.failure(error.code, str(error))
+                except GuestError as error:
+                    outcome = flag.failure(ErrorCode.GENERAL, str(error))
+                except Superseded:
+                    member = None
+                    continue
+            details = outcome.for_default(default, flag.entry.type)
+            return details if self._counter is None else self._counted(flag, outcome, details)
+
+    def _counted(self, flag: Flag | None, outcome: Outcome, details: EvaluationDetails) -> EvaluationDetails:
+        counter = self._counter
+        if counter is not None:
+            if flag is None:
+                counter.unknown(details.flag_key, str(details.error_code))
+            else:
+                tally = flag.tally(outcome, details)
+                tally.count = count = tally.count + 1
+                if count == 1:
+                    counter.touched.append(tally)
+        return details
+
+    def _in_turn_here(self, flag_key: str, context: Context | None, default: Any, strict: bool) -> EvaluationDetails:
+        """As `_answer`, once an instance is to be had."""
+        try:
+            return asking.in_turn(self._instances, lambda member: self._answer(flag_key, context, default, member))
+        except (PoolError, GuestError, Superseded) as error:
+            return self._without_instance(flag_key, default, error, strict)
+
+    async def _in_turn(self, flag_key: str, context: Context | None, default: Any, strict: bool) -> EvaluationDetails:
+        """As `_answer`, once an instance is to be had."""
+        try:
+            while True:
+                member = await self._instances.wait()
+                try:
+                    return self._answer(flag_key, context, default, member)
+                except Busy:  # the instance was of an earlier generation, and is not the one that is taken now
+                    pass
+                finally:
+                    self._instances.trim()
+        except (PoolError, GuestError, Superseded) as error:
+            return self._without_instance(flag_key, default, error, strict)
+
+    def _without_instance(self, flag_key: str, default: Any, error: Exception, strict: bool) -> EvaluationDetails:
+        if strict and isinstance(error, PoolError):
+            raise error
+        if self._instances.generation is None:
+            outcome = failure(flag_key, ErrorCode.PROVIDER_NOT_READY, NOT_READY, 0)
+        else:
+            outcome = failure(flag_key, ErrorCode.GENERAL, str(error), self.generation)
+        return outcome.for_default(default)
+
+    async def _hooked(self, flag_key: str, context: Context | None, default: Any, strict: bool) -> EvaluationDetails:
+        run = Run(self._hooks, flag_key, default, context)
+        details = run.before()
+        if details is None:
+            try:
+                details = self._answer(flag_key, run.context, default)
+            except Busy:
+                details = await self._in_turn(flag_key, run.context, default, strict)
+        run.after(details, exception)
+        return checked(details, strict)
+
+    def _hooked_here(self, flag_key: str, context: Context | None, default: Any, strict: bool) -> EvaluationDetails:
+        run = Run(self._hooks, flag_key, default, context)
+        details = run.before()
+        if details is None:
+            try:
+                details = self._answer(flag_key, run.context, default)
+            except Busy:
+                details = self._in_turn_here(flag_key, run.context, default, strict)
+        run.after(details, exception)
+        return checked(details, strict)
+
+
+def explain(instances: Instances, flag_key: str, context: Context, now_us: int) -> Explanation:
+    """Why a flag of the live generation has its value. Without rules for a flag that is not evaluated.
+
+    Raises GuestError or PoolError.
+    """
+    from . import explain as words
+
+    while True:
+        flag = found(instances.generation, flag_key)
+        if isinstance(flag, Outcome):
+            return words.Explanation(flag.details, (), None, truncated=False)
+        try:
+            with asking.buffer() as buffer:
+                request = flag.encode(context, buffer, now_us)
+                packed, events, truncated = asking.explain(instances, flag, request, now_us)
+        except EncodeError as error:
+            return words.Explanation(flag.failure(error.code, str(error)).details, (), None, truncated=False)
+        except Superseded:
+            continue
+        decision = flag.outcome(packed).details
+        sent = flag.sent(context, now_us)
+        compiled = flag.generation.compiled
+        return words.explain(compiled, flag.entry, events, decision, sent, now_us=now_us, truncated=truncated)
