@@ -46,27 +46,24 @@ class Background:
     asleep: told, from wherever that happens, that the jobs run no more, if they should.
     """
 
-    __slots__ = ("_asleep", "_failed", "_life", "_number", "_stopped", "dormant", "jobs")
+    __slots__ = ("_asleep", "_failed", "_inherited", "_life", "_number", "_stopped", "dormant", "jobs")
 
     def __init__(
         self, jobs: Sequence[Job], failed: Callable[[Job, Exception], None], asleep: Callable[[], None]
     ) -> None:
         self.jobs, self._failed, self._asleep = tuple(jobs), failed, asleep
         self._life: weakref.ref[_Life] | None = None
+        self._inherited: Any = None  # the loop of the parent in a forked child: it looks alive, and is not
         self._number = 0
         self._stopped = False
         self.dormant = bool(jobs)
 
     def start(self) -> bool:
         """Start the jobs on the running event loop. False if there is none in this thread. Never waits."""
-        import anyio
-        from anyio.lowlevel import current_token
-
         if not self.dormant or self._stopped:
             return True
-        try:
-            native: Any = current_token().native_token
-        except anyio.NoEventLoopError:
+        native = _running()
+        if native is None or native is self._inherited:
             return False
         life = _Life(native)
         self._number += 1
@@ -150,6 +147,18 @@ class Background:
         self._number += 1
         self._life = None
         self.dormant = bool(self.jobs) and not self._stopped
+        self._inherited = _running() if "anyio" in sys.modules else None
+
+
+def _running() -> Any:
+    """The event loop that runs in this thread, as its own library knows it; None if none does."""
+    import anyio
+    from anyio.lowlevel import current_token
+
+    try:
+        return current_token().native_token
+    except (anyio.NoEventLoopError, RuntimeError):  # the latter in a child that was forked from a coroutine
+        return None
 
 
 _lost: list[_Life] = []
