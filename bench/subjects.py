@@ -120,6 +120,14 @@ async def evaluations() -> list[Subject]:
     def all_flags() -> dict[str, Any]:
         return dict(flags.bind(user()).all())
 
+    async def pinned() -> str:
+        async with flags.pin() as pin:
+            return await pin.value(TARGET, user(), default="")
+
+    async def leased() -> str:
+        async with flags.lease() as lease:
+            return await lease.value(TARGET, user(), default="")
+
     return [
         Subject("evaluate/W1-awaited", lambda: flags.value(TARGET, user(), default=""), is_split, awaited=True,
                 note="fresh context of 9 attributes"),
@@ -129,6 +137,8 @@ async def evaluations() -> list[Subject]:
                 note="a flag without targeting"),
         Subject("evaluate/bound", lambda: bound.value(TARGET, ""), is_split, note="context encoded once"),
         Subject("evaluate/all-50", all_flags, lambda found: len(found) == 50, number=200, note="fresh context"),
+        Subject("evaluate/W1-pinned", pinned, is_split, awaited=True, note="with a pin of its own"),
+        Subject("evaluate/W1-leased", leased, is_split, awaited=True, note="with a lease of its own"),
         Subject("evaluate/W1-of-10000", lambda: many.value_nowait("flag-9998", context, ""), is_split,
                 note="10,000 flags loaded"),
     ]  # fmt: skip

@@ -15,8 +15,15 @@ README = (ROOT / "README.md").read_text("utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
-def ran(*command: str) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+PRINTED = [
+    "pre-orders are on\nBring me my bread warm TARGETING_MATCH\n",
+    "(True, {'pre-orders': True, 'checkout-button': 'Pay', 'delivery-fee': 3.5, 'loyalty': {'kind': 'stamps', "
+    "'needed': 10}, 'opening-hours': '7:30-18:30'})\nREADY\n",
+]
+
+
+def ran(*command: str, folder: Path | None = None) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, cwd=folder)
     return done.stdout
 
 
@@ -26,19 +33,21 @@ def commands() -> list[list[str]]:
     for line in re.findall(r"^    (?:\$ )?(.*pyflagwasm .*)$", README, re.MULTILINE):
         for part in line.split("&&"):
             words = shlex.split(part)
-            if words[0] == "pyflagwasm" and words[2] != "CONFIG":
+            if words[0] == "pyflagwasm" and words[2] != "CONFIG" and "install" not in words:
                 found.append(words[1:])
     return found
 
 
 def test_there_is_something_to_run() -> None:
-    assert len(BLOCKS) == 1
+    assert len(BLOCKS) == len(PRINTED)
     assert [words[0] for words in commands()] == ["evaluate", "explain"]
 
 
-@pytest.mark.parametrize("code", BLOCKS)
-def test_code_runs(code: str) -> None:
-    assert ran(sys.executable, "-c", code) == "pre-orders are on\nBring me my bread warm TARGETING_MATCH\n"
+@pytest.mark.parametrize(("code", "printed"), list(zip(BLOCKS, PRINTED, strict=True)), ids=["first", "server"])
+def test_code_runs(code: str, printed: str, tmp_path: Path) -> None:
+    example = ROOT / "pyflagwasm" / "examples" / "flagd.json"
+    (tmp_path / "flags.json").write_bytes(example.read_bytes())
+    assert ran(sys.executable, "-c", code, folder=tmp_path) == printed
 
 
 @pytest.mark.parametrize("words", commands(), ids=lambda words: words[0])
