@@ -63,7 +63,12 @@ class BoundContext:
             try:
                 details = self._answer(flag_key, default)
             except Busy:
-                details = self._in_turn(flag_key, default, strict)
+                try:
+                    details = self._in_turn(flag_key, default, strict)
+                except PoolError as error:
+                    if run is not None:
+                        run.after(self._of._without_instance(flag_key, default, error, strict=False), exception)
+                    raise
         if run is not None:
             run.after(details, exception)
         return checked(details, strict)

@@ -220,7 +220,11 @@ class Evaluations:
             try:
                 details = self._answer(flag_key, run.context, default)
             except Busy:
-                details = await self._in_turn(flag_key, run.context, default, strict)
+                try:
+                    details = await self._in_turn(flag_key, run.context, default, strict)
+                except PoolError as error:
+                    run.after(self._without_instance(flag_key, default, error, strict=False), exception)
+                    raise
         run.after(details, exception)
         return checked(details, strict)
 
@@ -231,7 +235,11 @@ class Evaluations:
             try:
                 details = self._answer(flag_key, run.context, default)
             except Busy:
-                details = self._in_turn_here(flag_key, run.context, default, strict)
+                try:
+                    details = self._in_turn_here(flag_key, run.context, default, strict)
+                except PoolError as error:
+                    run.after(self._without_instance(flag_key, default, error, strict=False), exception)
+                    raise
         run.after(details, exception)
         return checked(details, strict)
 

@@ -226,6 +226,7 @@ class FlagEvaluator(Evaluations):
         if not self._opened:
             raise RuntimeError("the evaluator is not open: enter it before reloading")
         await self._intake.load(source)
+        self._tell_news()
 
     async def aclose(self) -> None:
         """Stop what runs in the background, send what was counted, and free the core. Idempotent, from any task.
@@ -321,6 +322,10 @@ class FlagEvaluator(Evaluations):
     def _tell_late(self) -> None:
         """For who began to wait in the moment in which it happened, in another thread."""
         if self._closing or self._pool.generation is not None:
+            self._tell_news()
+
+    def _tell_if_ready(self) -> None:
+        if self._pool.generation is not None:
             self._tell_news()
 
     def _tell_news(self) -> None:

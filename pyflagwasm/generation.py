@@ -1,7 +1,7 @@
 """One loaded configuration as answers come from it: its flags by key, and what each decision of the core means.
 
-Here live the tables and the comparison of a value with the caller's default. Nothing here calls the core (pool/asking.py),
-and nothing parses: a decision is put into words once, the next equal one is a look-up.
+Here live the tables and the comparison of a value with the caller's default. Nothing here calls the core, which is
+pool/asking.py, and nothing parses: a decision is put into words once, the next equal one is a look-up.
 """
 
 from __future__ import annotations

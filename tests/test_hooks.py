@@ -328,7 +328,6 @@ def test_an_evaluation_without_an_instance_is_an_error_for_hooks(loop: str) -> N
     run_on(loop, scenario)
 
 
-@pytest.mark.xfail(reason="evaluations.py and bound.py raise the PoolError past the last stages")
 @every_way
 def test_a_strict_one_without_an_instance_has_all_stages(way: Way) -> None:
     async def scenario() -> None:
