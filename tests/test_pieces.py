@@ -44,7 +44,7 @@ def test_as_json_loads(value: Any, indent: int | None, data: st.DataObject) -> N
 
 @pytest.mark.parametrize(
     "text",
-    ["", " ", "{", "[", '{"a"', '{"a":', '{"a":1,', '{"a":1,}', "[1,]", "[1 2]", "{}x", '{"a":{"b":[1,{"c":2}]}}', 
+    ["", " ", "{", "[", '{"a"', '{"a":', '{"a":1,', '{"a":1,}', "[1,]", "[1 2]", "{}x", '{"a":{"b":[1,{"c":2}]}}',
      "nul", '{"a":1,"a":2}', '"\\ud800"', "-", "1e999", "[NaN]", '{1:2}', '{"a" 1}', "[" * 100_000],
 )  # fmt: skip
 def test_known_cases(text: str) -> None:

@@ -163,7 +163,7 @@ def resident() -> int:
 def test_memory_is_flat_while_swaps_and_evaluations_interleave() -> None:
     """The case that others missed: each alone is flat, both together fragment an allocator. There is none here."""
     documents = [versioned(version, 60) for version in range(2)]
-    rounds = max(EVALUATIONS // 1000, 30)
+    rounds = max(EVALUATIONS // 2000, 30)
 
     async def main() -> None:
         async with pyflagwasm.open(documents[0]) as flags:
