@@ -58,6 +58,16 @@ class Background:
         self._stopped = False
         self.dormant = bool(jobs)
 
+    def alive(self) -> bool:
+        """Whether the jobs run. A loop that was closed without cancelling its tasks does not say so by itself."""
+        life = self._life() if self._life is not None else None
+        if life is not None and hasattr(life.native, "is_closed") and life.native.is_closed():
+            self._number += 1
+            self._life, self.dormant = None, not self._stopped
+            _lost.append(life)  # its task must not come to an end now: the loop that it would do so on is gone
+            return False
+        return not self.dormant
+
     def start(self) -> bool:
         """Start the jobs on the running event loop. False if there is none in this thread. Never waits."""
         if not self.dormant or self._stopped:

@@ -302,16 +302,16 @@ class FlagEvaluator(Evaluations):
 
     def _wake(self) -> None:
         """Start on this thread's event loop what runs in the background and does not."""
-        if self._background.start():
-            self._dormant = False
-        elif self._forked:
+        if self._background.alive() or self._background.start():
+            return
+        if self._forked:
             self._forked = False
             _LOG.warning(
                 "this forked process evaluates without an event loop: flags stay as they were until it awaits one"
             )
 
     def _fell_asleep(self) -> None:
-        self._dormant = True
+        """The next awaited evaluation finds out."""
 
     def _job_failed(self, job: Job, error: Exception) -> None:
         if self._feed is not None and job == self._feed.run:

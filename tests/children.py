@@ -22,17 +22,19 @@ import pytest
 from evaluators import document, flag
 
 from pyflagwasm import FlagEvaluator
+from pyflagwasm.config.compile import CompiledConfig
+from pyflagwasm.generation import Generation
 from pyflagwasm.sources.base import Source
 from pyflagwasm.sources.file import FileSource
 from pyflagwasm.sources.given import CallableSource
 
-CHILDREN = int(os.environ.get("PYFLAGWASM_CHILDREN", "2"))
+CHILDREN = int(os.environ.get("PYFLAGWASM_CHILDREN", "1"))
 """Children of each scenario."""
 
 HANG = 10
 """Seconds after which a child hangs."""
 
-INTERVAL = 1 / 4
+INTERVAL = 1 / 10
 ME = {"who": "me"}
 ROOT = Path(__file__).parent.parent
 
@@ -58,6 +60,11 @@ def uniform(count: int, variant: str) -> bytes:
     targeting = {"if": [{"==": [{"var": "who"}, "me"]}, variant]}
     variants = {each: each for each in "abcd"}
     return document(**{f"flag-{i}": flag(variants, variant, targeting if i % 2 else None) for i in range(count)})
+
+
+def swap(flags: FlagEvaluator, compiled: CompiledConfig) -> None:
+    """Make a configuration live of which the compiling is done, so that swaps can follow each other closely."""
+    flags._swaps.swap(Generation(compiled), next(flags._intake._tickets), patient=True)
 
 
 def put(path: Path, variant: str) -> None:

@@ -8,12 +8,11 @@ from collections.abc import Callable, Iterator
 
 import anyio
 import pytest
-from children import ME, answer, busy, on, uniform
+from children import ME, answer, busy, on, swap, uniform
 from evaluators import closed, opened
 from loops import LOOPS, every_loop
 
-from pyflagwasm import ErrorCode, FlagEvaluator
-from pyflagwasm.generation import Generation
+from pyflagwasm import ErrorCode, FlagEvaluator, PoolClosedError
 from pyflagwasm.loading import compile_source
 
 RUNS = int(os.environ.get("PYFLAGWASM_RUNS", "10"))
@@ -26,10 +25,6 @@ def stack(request: pytest.FixtureRequest) -> Iterator[None]:
     before = threading.stack_size(request.param)
     yield
     threading.stack_size(before)
-
-
-def swap(flags: FlagEvaluator, variant: str) -> None:
-    flags._swaps.swap(Generation(COMPILED[variant]), next(flags._intake._tickets), patient=True)
 
 
 def pinned(flags: FlagEvaluator) -> set[str]:
@@ -50,7 +45,7 @@ def test_eight_threads_evaluate_while_others_reload_ask_and_close() -> None:
     """Nothing but right answers until it is closed, nothing but defaults afterwards."""
     for run in range(RUNS):
         flags = opened(uniform(4, "a"), size=1 + run % 3, timeout=30)
-        swap(flags, "a")
+        swap(flags, COMPILED["a"])
         closing, enough = threading.Event(), threading.Barrier(9)
         wrong: list[object] = []
 
@@ -87,11 +82,9 @@ def test_eight_threads_evaluate_while_others_reload_ask_and_close() -> None:
 
 
 def reload(flags: FlagEvaluator) -> None:
-    from pyflagwasm import PoolClosedError
-
     for variant in "ab":
         try:
-            swap(flags, variant)
+            swap(flags, COMPILED[variant])
         except PoolClosedError:
             return
 

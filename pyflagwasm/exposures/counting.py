@@ -142,10 +142,13 @@ class Counter:
         self._sinks = tuple(sinks)
         self._interval, self._deadline, self._clock = interval, deadline, clock
         self._max_unknown, self._max_pending = max_unknown, max_pending
+        self._taken: Tally | None = None
         self.forget()
 
     def forget(self) -> None:
         """Begin anew, for a forked child: what was counted is its parent's to send. Nothing else may run meanwhile."""
+        if self._taken is not None:  # a drain was in the middle of it, and what is left of its count would stay
+            self._taken.count = 0
         while self.touched:
             self.touched.pop().count = 0
         self._unknown: dict[tuple[str, str], Tally] = {}
@@ -213,7 +216,8 @@ class Counter:
             for _ in range(most):
                 if not touched:  # another drain was there
                     return
-                tally = touched.popleft()
+                tally = self._taken = touched[0]  # before it is out: a fork may come between
+                touched.popleft()
                 count = tally.count
                 if count:  # else it was in there twice
                     tally.count -= count
