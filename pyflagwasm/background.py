@@ -92,13 +92,18 @@ class Background:
         return True
 
     async def _live(self, life: _Life, number: int) -> None:
-        import anyio
+        import anyio.lowlevel
 
         try:
             with life.scope:
-                async with anyio.create_task_group() as group:
-                    for job in self.jobs:
-                        group.start_soon(self._supervised, job)
+                await anyio.lowlevel.checkpoint()  # a loop may be there for a single evaluation, and end here
+                first, *others = self.jobs
+                if not others:  # without a group, whose tasks can be thrown away before they begin, with a warning
+                    await self._supervised(first)
+                else:
+                    async with anyio.create_task_group() as group:
+                        for job in self.jobs:
+                            group.start_soon(self._supervised, job)
                 # Every job has said that there is no more to do: nothing is to be restarted on this loop.
                 await anyio.sleep_forever()
         finally:
