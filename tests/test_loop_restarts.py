@@ -17,12 +17,14 @@ import children
 import pytest
 from children import ME, SOURCES, answer, follows, in_thread, on, put, uniform
 from evaluators import closed, new_loop, opened
-from loops import LOOPS, every_loop, run_on
+from loops import LOOPS, RecordingSink, every_loop, run_on
 
 import pyflagwasm
 from pyflagwasm import FlagEvaluator
 from pyflagwasm.exposures.counting import Batch
 from pyflagwasm.exposures.sinks import CallbackSink
+from pyflagwasm.sources import file
+from pyflagwasm.sources.file import FileSource
 from pyflagwasm.sources.given import CallableSource
 
 pytestmark = children.forks[1:]
@@ -174,6 +176,24 @@ def test_evaluating_while_a_loop_shuts_down(loop: str, path: Path) -> None:
     put(path, "b")
     on(loop, follows, flags, "b")
     closed(flags)
+
+
+def test_a_loop_may_end_at_any_step_of_a_file_source(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """asyncio.run cancels tasks that have not begun, too: nobody may be waiting for one of those."""
+
+    async def here(function: Callable[..., Any], *arguments: object) -> Any:
+        await anyio.lowlevel.checkpoint()
+        return function(*arguments)
+
+    async def main(steps: int) -> None:
+        source = asyncio.create_task(FileSource(path).run(RecordingSink()))
+        for _ in range(steps):
+            await anyio.lowlevel.checkpoint()
+        assert not source.done()
+
+    monkeypatch.setattr(file, "_in_thread", here)
+    for steps in range(40):
+        asyncio.run(main(steps))
 
 
 # ---------------------------------------------------------------- at the same time

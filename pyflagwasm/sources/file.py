@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 import anyio
-from anyio.abc import TaskStatus
 from anyio.streams.memory import MemoryObjectSendStream
 
 from ..loading import MOST
@@ -83,7 +82,10 @@ class FileSource(Source):
                     if trail != watch.trail:
                         watch.scope.cancel()
                         watch = _Watch(trail)
-                        await tasks.start(self._watch, awatch, watch, wake, sink)
+                        # Not `tasks.start`: that waits for a task which asyncio.run may have ended before it began.
+                        began = anyio.Event()
+                        tasks.start_soon(self._watch, awatch, watch, wake, sink, began)
+                        await began.wait()
                         continue  # what happened before the watch began is seen now
                 with anyio.move_on_after(self._floor):
                     await woken.receive()
@@ -94,8 +96,7 @@ class FileSource(Source):
         watch: _Watch,
         wake: MemoryObjectSendStream[None],
         sink: Sink,
-        *,
-        task_status: TaskStatus[None],
+        began: anyio.Event,
     ) -> None:
         folders = {folder for folder, _, _ in watch.trail}
         paths = {os.path.join(folder, name) for folder, name, _ in watch.trail} | folders
@@ -108,7 +109,7 @@ class FileSource(Source):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_set_when_cancelled, stop)
                 # awatch opens its watcher before it first waits: whoever is told of the start looks after that
-                task_status.started()
+                began.set()
                 options = {"debounce": _DEBOUNCE, "step": _STEP, "stop_event": stop, "recursive": False}
                 try:
                     async with aclosing(awatch(*folders, watch_filter=is_relevant, **options)) as events:
