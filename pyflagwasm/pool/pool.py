@@ -315,7 +315,7 @@ class Pool:
             missing=max(self.size - count, 0) if self.generation is not None else 0,
             waiting=len(self._queue),
             retired=retired,
-            memory=sum(_memory(member) for member in idle),
+            memory=sum(member.extent for member in idle),  # another thread may be closing one: do not ask its store
             built=self.built,
             discarded=self.discarded,
             failed_builds=self.failed_builds,
@@ -340,13 +340,6 @@ class Pool:
                 _lost.append(member)
                 self._members.discard(weakref.ref(member))
         self._queue.after_fork()
-
-
-def _memory(member: Member) -> int:
-    try:
-        return member.memory_size
-    except GuestTrapError:  # dropped, or closed a moment ago
-        return 0
 
 
 _all: weakref.WeakSet[Pool] = weakref.WeakSet()

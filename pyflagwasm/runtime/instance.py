@@ -33,13 +33,14 @@ class Instance:
     the view and put a new one here. Do not keep slices of it beyond `close`.
     One that is dropped without `close` ends by itself: the view is released, and a call that was kept raises
     GuestTrapError.
+    extent: bytes of linear memory when it was last looked at; it grows in `reserve` only. For any thread, at any time.
     live: the digest of the configuration that answers, None before the first.
 
     Every method raises GuestTrapError if the core traps; then the instance is `dead`, raises the same again without
     calling, and must be closed.
     """
 
-    __slots__ = ("_calls", "_cells", "_guest", "_released", "_staged", "evaluate", "live", "scratch")
+    __slots__ = ("_calls", "_cells", "_guest", "_released", "_staged", "evaluate", "extent", "live", "scratch")
 
     evaluate: Callable[[int], int]
 
@@ -57,6 +58,7 @@ class Instance:
         In this order: whatever fails, `scratch` can be written to.
         """
         memory = self._guest.memory()
+        self.extent = len(memory)
         base = self._guest.scratch_base
         scratch = memory[base : base + _abi.SCRATCH_SIZE]
         views = [scratch, scratch[_OUTPUT].cast("Q"), memory[region]]
