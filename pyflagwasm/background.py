@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextvars
 import math
 import sys
+import time
 import weakref
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, TypeAlias
@@ -23,6 +24,9 @@ Job: TypeAlias = Callable[[], Awaitable[None]]
 
 _FIRST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 30.0
+_RESPITE: Final = 1.0
+"""Seconds for which nothing is restarted on a loop that has just cancelled the jobs: as a rule it is ending, and a task
+that begins while asyncio.run cleans up is left behind, with worker threads that keep the process from exiting."""
 
 
 class _Life:
@@ -46,7 +50,10 @@ class Background:
     asleep: told, from wherever that happens, that the jobs run no more, if they should.
     """
 
-    __slots__ = ("_asleep", "_failed", "_inherited", "_life", "_number", "_stopped", "dormant", "jobs")
+    __slots__ = (
+        "_asleep", "_failed", "_inherited", "_left", "_life", "_number", "_stopped", "_until", "dormant",
+        "jobs",
+    )  # fmt: skip
 
     def __init__(
         self, jobs: Sequence[Job], failed: Callable[[Job, Exception], None], asleep: Callable[[], None]
@@ -54,6 +61,8 @@ class Background:
         self.jobs, self._failed, self._asleep = tuple(jobs), failed, asleep
         self._life: weakref.ref[_Life] | None = None
         self._inherited: Any = None  # the loop of the parent in a forked child: it looks alive, and is not
+        self._left: Callable[[], Any] = lambda: None  # the loop that has cancelled them last, which rests ...
+        self._until = 0.0  # ... until this time of time.monotonic
         self._number = 0
         self._stopped = False
         self.dormant = bool(jobs)
@@ -75,6 +84,8 @@ class Background:
         native = _running()
         if native is None or native is self._inherited:
             return False
+        if native is self._left() and time.monotonic() < self._until:
+            return False
         life = _Life(native)
         self._number += 1
         number = self._number
@@ -82,7 +93,8 @@ class Background:
         context = contextvars.Context()  # not that of the request which happens to wake them
         try:
             if hasattr(native, "create_task"):
-                native.create_task(self._live(life, number), context=context, name="pyflagwasm")
+                task = native.create_task(self._live(life, number), context=context, name="pyflagwasm")
+                task.add_done_callback(lambda task: self._ended(number))  # it may be cancelled before it begins
             else:
                 trio = sys.modules["trio"]
                 trio.lowlevel.spawn_system_task(self._live, life, number, context=context, name="pyflagwasm")
@@ -107,6 +119,7 @@ class Background:
                 # Every job has said that there is no more to do: nothing is to be restarted on this loop.
                 await anyio.sleep_forever()
         finally:
+            self._left, self._until = weakref.ref(life.native), time.monotonic() + _RESPITE
             self._ended(number)
             life.done.close()
 

@@ -170,11 +170,35 @@ def test_evaluating_while_a_loop_shuts_down(loop: str, path: Path) -> None:
         await anyio.lowlevel.checkpoint()
 
     tasks: list[Any] = []
+    alone = workers()
     on(loop, main)
     assert seen == ["a"] * 4
     tasks.clear()
+    deadline = time.monotonic() + 5
+    while workers() > alone:  # one that is left behind would keep the process from its end
+        assert time.monotonic() < deadline, threading.enumerate()
+        time.sleep(1 / 1000)
     put(path, "b")
     on(loop, follows, flags, "b")
+    closed(flags)
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_all_tasks_of_a_loop_cancelled_by_somebody(begun: bool, path: Path) -> None:
+    """Where the loop goes on, so does the source, after a moment; also if its task had not begun yet."""
+    flags = opened(SOURCES["function"](path))
+
+    async def main() -> None:
+        assert answer(flags) == "a"
+        if begun:
+            await anyio.sleep(1 / 20)
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+        del task
+        put(path, "b")
+        await follows(flags, "b", 10)
+
+    asyncio.run(main())
     closed(flags)
 
 
