@@ -47,18 +47,14 @@ class Background:
     """Jobs that run as long as somebody evaluates on a living loop.
 
     dormant: whether they should run and do not: call `start`. failed: told the error of a job that is to run again.
-    asleep: told, from wherever that happens, that the jobs run no more, if they should.
     """
 
     __slots__ = (
-        "_asleep", "_failed", "_inherited", "_left", "_life", "_number", "_stopped", "_until", "dormant",
-        "jobs",
+        "_failed", "_inherited", "_left", "_life", "_number", "_stopped", "_until", "dormant", "jobs",
     )  # fmt: skip
 
-    def __init__(
-        self, jobs: Sequence[Job], failed: Callable[[Job, Exception], None], asleep: Callable[[], None]
-    ) -> None:
-        self.jobs, self._failed, self._asleep = tuple(jobs), failed, asleep
+    def __init__(self, jobs: Sequence[Job], failed: Callable[[Job, Exception], None]) -> None:
+        self.jobs, self._failed = tuple(jobs), failed
         self._life: weakref.ref[_Life] | None = None
         self._inherited: Any = None  # the loop of the parent in a forked child: it looks alive, and is not
         self._left: Callable[[], Any] = lambda: None  # the loop that has cancelled them last, which rests ...
@@ -127,8 +123,6 @@ class Background:
         if self._number == number:
             self._life = None
             self.dormant = not self._stopped
-            if self.dormant:
-                self._asleep()
 
     async def _supervised(self, job: Job) -> None:
         import anyio

@@ -67,7 +67,7 @@ class BoundContext:
                     details = self._in_turn(flag_key, default, strict)
                 except PoolError as error:
                     if run is not None:
-                        run.after(self._of._without_instance(flag_key, default, error, strict=False), exception)
+                        run.after(self._of._failed(flag_key, error)[1].for_default(default), exception)
                     raise
         if run is not None:
             run.after(details, exception)

@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from .answers import NOT_READY, checked, exception, found
+from .answers import checked, exception, found
 from .bound import BoundContext
 from .errors import GuestError, PoolError
-from .generation import Flag, Outcome, failure
+from .generation import Flag, Outcome
 from .hooks import Hook, Run
 from .pool import asking
 from .pool.asking import Clock, Context, Instances
@@ -207,11 +207,13 @@ class Evaluations:
     def _without_instance(self, flag_key: str, default: Any, error: Exception, strict: bool) -> EvaluationDetails:
         if strict and isinstance(error, PoolError):
             raise error
-        if self._instances.generation is None:
-            outcome = failure(flag_key, ErrorCode.PROVIDER_NOT_READY, NOT_READY, 0)
-        else:
-            outcome = failure(flag_key, ErrorCode.GENERAL, str(error), self.generation)
-        return outcome.for_default(default)
+        flag, outcome = self._failed(flag_key, error)
+        return self._counted(flag, outcome, outcome.for_default(default))
+
+    def _failed(self, flag_key: str, error: Exception) -> tuple[Flag | None, Outcome]:
+        """The outcome of an evaluation that no instance was to be had for."""
+        flag = found(self._instances.generation, flag_key)
+        return (None, flag) if isinstance(flag, Outcome) else (flag, flag.failure(ErrorCode.GENERAL, str(error)))
 
     async def _hooked(self, flag_key: str, context: Context | None, default: Any, strict: bool) -> EvaluationDetails:
         run = Run(self._hooks, flag_key, default, context)
@@ -223,7 +225,7 @@ class Evaluations:
                 try:
                     details = await self._in_turn(flag_key, run.context, default, strict)
                 except PoolError as error:
-                    run.after(self._without_instance(flag_key, default, error, strict=False), exception)
+                    run.after(self._failed(flag_key, error)[1].for_default(default), exception)
                     raise
         run.after(details, exception)
         return checked(details, strict)
@@ -238,7 +240,7 @@ class Evaluations:
                 try:
                     details = self._in_turn_here(flag_key, run.context, default, strict)
                 except PoolError as error:
-                    run.after(self._without_instance(flag_key, default, error, strict=False), exception)
+                    run.after(self._failed(flag_key, error)[1].for_default(default), exception)
                     raise
         run.after(details, exception)
         return checked(details, strict)

@@ -175,7 +175,7 @@ class FlagEvaluator(Evaluations):
 
             counter = Counter(exposures, interval=exposure_interval)
             jobs.append(counter.run)
-        self._background = Background(jobs, self._job_failed, self._fell_asleep)
+        self._background = Background(jobs, self._job_failed)
         super().__init__(self._pool, clock, list(hooks), counter)
         self._forked = False
         _all.add(self)
@@ -310,9 +310,6 @@ class FlagEvaluator(Evaluations):
                 "this forked process evaluates without an event loop: flags stay as they were until it awaits one"
             )
 
-    def _fell_asleep(self) -> None:
-        """The next awaited evaluation finds out."""
-
     def _job_failed(self, job: Job, error: Exception) -> None:
         if self._feed is not None and job == self._feed.run:
             self._feed.crashed(error)
@@ -322,10 +319,6 @@ class FlagEvaluator(Evaluations):
     def _tell_late(self) -> None:
         """For who began to wait in the moment in which it happened, in another thread."""
         if self._closing or self._pool.generation is not None:
-            self._tell_news()
-
-    def _tell_if_ready(self) -> None:
-        if self._pool.generation is not None:
             self._tell_news()
 
     def _tell_news(self) -> None:

@@ -75,7 +75,7 @@ class Intake:
     async def take(self, document: Document) -> CompiledConfig | None:
         """As `load`, for what a source delivers; None if it is live already. It is kept as the last known good one."""
         install = partial(self._install, document, next(self._tickets))
-        compiled, version = await self._run(install, is_large(document), unless_live=True)
+        compiled, version = await self._run(install, self._is_long(document), unless_live=True)
         if self._last_good is not None and self._kept != (self._live, version):
             await _in_thread(partial(self._keep, document, version))
         return compiled
@@ -93,7 +93,7 @@ class Intake:
                 raise ConfigError("$", f"it was kept as {record.format}, not {self._format}", source=record.origin)
             document = Document(record.data, record.origin, record.signature)
             install = partial(self._install, document, next(self._tickets))
-            _, version = await self._run(install, is_large(document))
+            _, version = await self._run(install, self._is_long(document))
         except (FlagWasmError, OSError) as error:
             _LOG.warning("the last known good configuration is left aside: %s", error)
             # The version that it claims, and nobody has verified, must not keep later ones from being kept.
@@ -106,6 +106,15 @@ class Intake:
             await _in_thread(self._forget)
             await _in_thread(partial(self._keep, document, version))
         return True
+
+    @property
+    def serving(self) -> bool:
+        """Whether some configuration answers."""
+        return self._swaps.pool.generation is not None
+
+    def _is_long(self, document: Document) -> bool:
+        """Whether a document belongs in a thread: the very first one of a process has the core compiled, too."""
+        return is_large(document) or not self.serving
 
     def after_fork(self) -> None:
         if self._rollback is not None:
@@ -120,12 +129,16 @@ class Intake:
         found = read(source, signed=self._trust is not None)
         approve, version = self._verified(found)
         digest = hashlib.sha256(found.data).digest() if isinstance(found, Document) else b""
-        if unless_live and digest == self._live and self._swaps.pool.generation is not None:
+        if unless_live and digest == self._live and self.serving:
             approve()  # a newer version of the same bytes
             return None, version
         compiled = compile_source(found, self._format, self._options).for_serving()
-        if self._swaps.swap(Generation(compiled), ticket, patient=patient, approve=approve):
-            self._live = digest
+
+        def last() -> None:
+            approve()
+            self._live = digest  # here, where no other swap can come between
+
+        self._swaps.swap(Generation(compiled), ticket, patient=patient, approve=last)
         return compiled, version
 
     def _verified(self, found: Document | Mapping[str, Any]) -> tuple[Callable[[], object], int | None]:
@@ -263,7 +276,8 @@ class Feed:
 
     def _trouble(self, cause: str) -> None:
         if cause != self._cause:  # the same trouble again and again is one line
-            _LOG.warning("the source %s: %s; the last good configuration goes on", self.source.name, cause)
+            goes_on = "the last good configuration goes on" if self._intake.serving else "there is no configuration yet"
+            _LOG.warning("the source %s: %s; %s", self.source.name, cause, goes_on)
         self._cause = cause
         self._news()
 
