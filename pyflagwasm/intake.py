@@ -132,7 +132,7 @@ class Intake:
         if unless_live and digest == self._live and self.serving:
             approve()  # a newer version of the same bytes
             return None, version
-        compiled = compile_source(found, self._format, self._options).for_serving()
+        compiled = compile_source(found, self._format, self._options, explain=False)
 
         def last() -> None:
             approve()

@@ -14,6 +14,8 @@ from typing import Any, Final, TypeAlias
 
 from .config.compile import CompiledConfig, compile_model
 from .config.formats import AUTO, load
+from .config.model import Model
+from .config.pace import let_go
 from .errors import ConfigError
 from .sources.base import Document
 
@@ -60,22 +62,34 @@ def read(source: Readable, *, signed: bool = False) -> Document | Mapping[str, A
     return Document(data, path, signature)
 
 
-def compile_source(source: Readable, format: str = AUTO, options: Mapping[str, Any] | None = None) -> CompiledConfig:
-    """Reads, imports and compiles a configuration.
+def compile_source(
+    source: Readable, format: str = AUTO, options: Mapping[str, Any] | None = None, *, explain: bool = True
+) -> CompiledConfig:
+    """Reads, imports and compiles a configuration. explain: whether with what explanations need.
 
     Raises ConfigError, which names the file or example if it is one, for what cannot be read or used, and TypeError
     for a source that is none.
     """
     found = read(source)
     if isinstance(found, Mapping):
-        return compile_model(load(found, format, options))
+        return _compiled(load(found, format, options), explain)
     try:
         if len(found.data) > MOST:
             raise ConfigError("$", f"the document has more than {MOST >> 20} MiB")
-        return compile_model(load(found.data, format, options))
+        return _compiled(load(found.data, format, options), explain)
     except ConfigError as error:
         error.source = found.origin or None
         raise
+
+
+def _compiled(model: Model, explain: bool) -> CompiledConfig:
+    compiled = compile_model(model)
+    if not explain:
+        compiled = compiled.for_serving()
+        parts: list[object] = [*model.programs, *model.flags]
+        del model
+        let_go(parts)
+    return compiled
 
 
 def _read(path: str) -> bytes:

@@ -109,6 +109,19 @@ def test_defaults_count_by_their_reason() -> None:
     }
 
 
+def test_a_default_for_want_of_an_instance_counts() -> None:
+    sink = Collecting()
+
+    async def scenario() -> None:
+        async with pyflagwasm.open(FLAGD, exposures=[sink], size=1, timeout=0.01) as flags, flags.lease():
+            assert await flags.value("plan", PRO, default=False) is False
+            assert flags.value_nowait("plan", PRO, default=False) is False
+            assert flags.bind(PRO).value("plan", False) is False
+
+    run_on("asyncio", scenario)
+    assert sink.counts == {("defaulted", "plan", None, "GENERAL"): 3}
+
+
 @pytest.mark.parametrize("key", [None, 5, [1], {}, b"plan", "x" * 1_000, "\ud800"])
 def test_what_is_no_flag_does_not_raise_because_it_is_counted(key: Any) -> None:
     sink = Collecting()

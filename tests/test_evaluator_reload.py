@@ -97,9 +97,9 @@ def test_formats_and_options() -> None:
 def test_large_documents_are_loaded_in_a_thread(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     threads: list[int] = []
 
-    def compiling(*arguments: Any) -> Any:
+    def compiling(*arguments: Any, **options: Any) -> Any:
         threads.append(threading.get_ident())
-        return compile_source(*arguments)
+        return compile_source(*arguments, **options)
 
     monkeypatch.setattr("pyflagwasm.intake.compile_source", compiling)
 
@@ -179,8 +179,8 @@ def test_a_bad_configuration_changes_nothing(run: Runner) -> None:
 def test_a_configuration_that_the_core_refuses_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     flags = opened(uniform(2, "a"))
 
-    def damaged(*arguments: Any) -> Any:
-        compiled = compile_source(*arguments)
+    def damaged(*arguments: Any, **options: Any) -> Any:
+        compiled = compile_source(*arguments, **options)
         object.__setattr__(compiled, "ir", bytes(len(compiled.ir)))
         return compiled
 
@@ -199,11 +199,11 @@ def test_of_two_reloads_the_later_call_remains(monkeypatch: pytest.MonkeyPatch) 
     reached, go_on = threading.Event(), threading.Event()
     large = uniform(1_000, "a")
 
-    def held(source: Any, *arguments: Any) -> Any:
+    def held(source: Any, *arguments: Any, **options: Any) -> Any:
         if source.data is large:
             reached.set()
             assert go_on.wait(30)
-        return compile_source(source, *arguments)
+        return compile_source(source, *arguments, **options)
 
     monkeypatch.setattr("pyflagwasm.intake.compile_source", held)
 

@@ -34,6 +34,7 @@ from .constants import Refused
 from .graph import CLOCK, FALLS, Graph, Label, slots_in
 from .lower import Lowering, Program
 from .model import JSON, Condition, DetailsTree, Flag, Model, Shared, Slot, Value, Variant
+from .pace import breathe
 
 _IDENTIFIER: Final = b"PFCF"
 _TREE: Final = frozenset(get_args(Condition)) | frozenset(get_args(Value))
@@ -130,13 +131,14 @@ def compile_model(model: Model) -> CompiledConfig:
             raise ConfigError(
                 flag.key, f"rules serve variant {needed - 1}, but there are {len(flag.variants)} variants"
             )
+    lowering.end()
     _check("$", len(graph.slots), LIMITS_MAX_SLOTS, "attributes that rules read")
     _check("$", len(graph) * NODE_SIZE, LIMITS_MAX_CONFIG, "bytes of nodes")
 
     ir = _flatbuffer(model, graph, programs)
     _check("$", len(ir), LIMITS_MAX_CONFIG, "bytes of compiled configuration")
     flags = _entries(model, graph, programs)
-    return CompiledConfig(
+    compiled = CompiledConfig(
         format=model.format,
         ir=ir,
         slots=tuple(graph.slots),
@@ -149,6 +151,8 @@ def compile_model(model: Model) -> CompiledConfig:
         origins=_origins(graph),
         events_url=model.events_url,
     )
+    graph.free()
+    return compiled
 
 
 # ---------------------------------------------------------------- lowering in order
@@ -210,9 +214,13 @@ def _check(path: str, count: int, limit: int, what: str) -> None:
 
 
 def _entries(model: Model, graph: Graph, programs: Mapping[int, Program]) -> dict[str, FlagEntry]:
-    slots = {number: slots_in(graph.reads[program.entry]) for number, program in programs.items()}
+    slots: dict[int, tuple[int, ...]] = {}
+    for number, program in programs.items():
+        breathe()
+        slots[number] = slots_in(graph.reads[program.entry])
     flags: dict[str, FlagEntry] = {}
     for index, flag in enumerate(model.flags):
+        breathe()
         if flag.key in flags:
             raise ConfigError(flag.key, "there are two flags of this key")
         reads = graph.reads[programs[flag.program].entry]
@@ -235,6 +243,7 @@ def _entries(model: Model, graph: Graph, programs: Mapping[int, Program]) -> dic
 def _origins(graph: Graph) -> Origins:
     labels: dict[int, tuple[Label, ...]] = {}
     for target, label in graph.labels:
+        breathe()
         place = graph.place
         placed = Label(label.label, place(label.yes), place(label.no), place(label.unknown))
         here = labels.get(place(target), ())

@@ -31,7 +31,7 @@ from .._abi import (
 )
 from .constants import NOTHING, Constants, Refused, Runs, clamp
 from .model import MISSING, Bucket, Segment, Slot
-from .pace import breathe
+from .pace import breathe, let_go
 
 Target: TypeAlias = int
 """A node by the order in which it was added, counted from 1; 0 is nowhere."""
@@ -196,6 +196,15 @@ class Graph:
 
     def __len__(self) -> int:
         return len(self._nodes) - 1
+
+    def free(self) -> None:
+        """Give up the nodes, piece by piece. The graph is of no use after that."""
+        for table in (self._known, self._slots, self._titles, self._label_ids):
+            while table:
+                table.popitem()
+                breathe()
+        for each in (self._nodes, self.sources, self.labels, self.reads):
+            let_go(each)
 
     def place(self, target: Target) -> int:
         """The number of a node in the configuration; 0 for nowhere."""

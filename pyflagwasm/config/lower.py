@@ -109,6 +109,12 @@ class Lowering(ValueLowering):
         unknown = add(Op.RETURN, flags=Outcome.UNKNOWN, source=Outcome.UNKNOWN) if uncertain else no
         self._shared[name] = self.condition(condition, yes, no, unknown), uncertain
 
+    def end(self) -> None:
+        """No more trees. Without this the tables of methods would keep the graph for the garbage collector."""
+        self._conditions.clear()
+        self._actions.clear()
+        self._values.clear()
+
     def _begin(self) -> None:
         self._graph.begin()
         self._depth = self._variants = 0

@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import get_ident
-from typing import Final
+from typing import Any, Final
 
 SLICE: Final = 0.0006
 """Seconds of work between two pauses."""
@@ -41,7 +41,7 @@ def unhurried() -> Iterator[None]:
         yield
     finally:
         _due.pop(me, None)
-        _let_go(me)
+        _collect_again(me)
 
 
 def breathe() -> None:
@@ -54,10 +54,17 @@ def breathe() -> None:
             now = time.perf_counter()
             _due[me] = now + SLICE
             if _holding.get(me, now) < now:
-                _let_go(me)
+                _collect_again(me)
 
 
-def _let_go(thread: int) -> None:
+def let_go(items: list[Any]) -> None:
+    """Give up the last references to many things one by one: freeing all at once would be one long step, too."""
+    while items:
+        items.pop()
+        breathe()
+
+
+def _collect_again(thread: int) -> None:
     if _holding.pop(thread, None) is not None and not _holding:
         gc.enable()
 
@@ -66,7 +73,7 @@ def _after_fork() -> None:
     """Of the threads that compiled only the one that forked goes on."""
     for thread in [each for each in _due if each != get_ident()]:
         _due.pop(thread, None)
-        _let_go(thread)
+        _collect_again(thread)
 
 
 if hasattr(os, "register_at_fork"):

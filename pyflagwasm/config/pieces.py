@@ -27,14 +27,12 @@ class Pieces(json.JSONDecoder):
         self.scan_once: Scan = self._level(OUTER, whole)
 
     def _level(self, depth: int, whole: Scan) -> Scan:
-        if not depth:
-            return whole
-        inner = self._level(depth - 1, whole)
+        inner = self._level(depth - 1, whole) if depth else whole
         decoder: Any = self
 
         def scan(text: str, at: int) -> tuple[Any, int]:
             breathe()
-            start = text[at : at + 1]
+            start = text[at : at + 1] if depth else ""
             if start == "{":
                 found: tuple[Any, int] = decoder.parse_object((text, at + 1), self.strict, inner, None, None, {})
                 return found

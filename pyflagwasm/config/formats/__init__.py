@@ -13,6 +13,7 @@ from typing import Any, Final, TypeAlias
 from ...errors import ConfigError
 from ..document import ROOT, kind, parse
 from ..model import Model
+from ..pace import let_go
 
 AUTO: Final = "auto"
 
@@ -43,7 +44,19 @@ def load(
         raise ConfigError(ROOT, f"there is no format {format!r}; there are {', '.join((AUTO, *FORMATS))}")
     document = parse(data)
     name = detect(document) if format == AUTO else format
-    return FORMATS[name](document, {} if options is None else options)
+    model = FORMATS[name](document, {} if options is None else options)
+    parts = _parts(document)
+    del document
+    let_go(parts)
+    return model
+
+
+def _parts(document: object) -> list[object]:
+    """What the outer levels of a document hold: its flags, features, audiences."""
+    parts: list[object] = []
+    for member in document.values() if isinstance(document, dict) else ():
+        parts += member.values() if isinstance(member, dict) else member if isinstance(member, list) else ()
+    return parts
 
 
 def detect(document: object) -> str:
