@@ -175,9 +175,9 @@ def test_documents_that_are_refused(
 ) -> None:
     compiled: list[bytes] = []
 
-    def compiling(found: Any, *arguments: Any) -> Any:
+    def compiling(found: Any, *arguments: Any, **options: Any) -> Any:
         compiled.append(found.data)
-        return compile_source(found, *arguments)
+        return compile_source(found, *arguments, **options)
 
     monkeypatch.setattr("pyflagwasm.intake.compile_source", compiling)
     faults = {name: (answer(data, etag=f'"{name}"'), None) for name, data in REFUSED.items()}
