@@ -47,14 +47,17 @@ class Background:
     """Jobs that run as long as somebody evaluates on a living loop.
 
     dormant: whether they should run and do not: call `start`. failed: told the error of a job that is to run again.
+    moved: told the event loop on which they run now, None if they do not run any more.
     """
 
     __slots__ = (
-        "_failed", "_inherited", "_left", "_life", "_number", "_stopped", "_until", "dormant", "jobs",
+        "_failed", "_inherited", "_left", "_life", "_moved", "_number", "_stopped", "_until", "dormant", "jobs",
     )  # fmt: skip
 
-    def __init__(self, jobs: Sequence[Job], failed: Callable[[Job, Exception], None]) -> None:
-        self.jobs, self._failed = tuple(jobs), failed
+    def __init__(
+        self, jobs: Sequence[Job], failed: Callable[[Job, Exception], None], moved: Callable[[Any], object]
+    ) -> None:
+        self.jobs, self._failed, self._moved = tuple(jobs), failed, moved
         self._life: weakref.ref[_Life] | None = None
         self._inherited: Any = None  # the loop of the parent in a forked child: it looks alive, and is not
         self._left: Callable[[], Any] = lambda: None  # the loop that has cancelled them last, which rests ...
@@ -69,6 +72,7 @@ class Background:
         if life is not None and hasattr(life.native, "is_closed") and life.native.is_closed():
             self._number += 1
             self._life, self.dormant = None, not self._stopped
+            self._moved(None)
             _lost.append(life)  # its task must not come to an end now: the loop that it would do so on is gone
             return False
         return not self.dormant
@@ -97,6 +101,7 @@ class Background:
         except BaseException:
             self._ended(number)
             raise
+        self._moved(native)
         return True
 
     async def _live(self, life: _Life, number: int) -> None:
@@ -123,6 +128,7 @@ class Background:
         if self._number == number:
             self._life = None
             self.dormant = not self._stopped
+            self._moved(None)
 
     async def _supervised(self, job: Job) -> None:
         import anyio
@@ -169,6 +175,7 @@ class Background:
         self._number += 1
         self._life = None
         self.dormant = bool(self.jobs) and not self._stopped
+        self._moved(None)
         self._inherited = _running() if "anyio" in sys.modules else None
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, overload
 
 from .answers import checked, exception, found
 from .errors import GuestError, PoolError
-from .generation import Encoded, Flag, Generation, Outcome
+from .generation import Encoded, Flag, Generation, Outcome, Selection
 from .hooks import Run
 from .pool import asking
 from .pool.asking import Context, microseconds
 from .pool.member import Member
 from .pool.pool import Busy, Superseded
 from .runtime.encode import EncodeError
+from .shortcuts import declined
 from .types import ErrorCode, EvaluationDetails
 
 if TYPE_CHECKING:
@@ -27,10 +29,10 @@ class BoundContext:
     encoded again: do not change it meanwhile. The clock goes on.
     """
 
-    __slots__ = ("_context", "_encoded", "_of")
+    __slots__ = ("_context", "_encoded", "_of", "_shortcut")
 
     def __init__(self, of: Evaluations, context: Context | None) -> None:
-        self._of = of
+        self._of, self._shortcut = of, of._shortcut
         self._context = context.copy() if type(context) is dict else context
         self._encoded: tuple[Generation, Encoded] | None = None
         generation = of._instances.generation
@@ -52,10 +54,27 @@ class BoundContext:
     def value(self, flag_key: str, default: None = None, *, strict: bool = False) -> Any: ...
     def value(self, flag_key: str, default: Any = None, *, strict: bool = False) -> Any:
         """As `value_nowait` for this context."""
-        return self.details(flag_key, default, strict=strict).value
+        if self._shortcut is not None:
+            try:
+                found = self._shortcut.bound_value(flag_key, self._encoded, default)
+                if found is not declined:
+                    return found
+            except GuestError as error:
+                return self._of._without_instance(flag_key, default, error, strict).value
+        return self._details(flag_key, default, strict).value
 
     def details(self, flag_key: str, default: Any = None, *, strict: bool = False) -> EvaluationDetails:
         """As `details_nowait` for this context."""
+        if self._shortcut is not None:
+            try:
+                found = self._shortcut.bound_details(flag_key, self._encoded, default)
+                if found is not declined:
+                    return found  # type: ignore[no-any-return]
+            except GuestError as error:
+                return self._of._without_instance(flag_key, default, error, strict)
+        return self._details(flag_key, default, strict)
+
+    def _details(self, flag_key: str, default: Any, strict: bool) -> EvaluationDetails:
         hooks = self._of._hooks
         run = Run(hooks, flag_key, default, self._context) if hooks else None
         details = run.before() if run is not None else None
@@ -78,20 +97,34 @@ class BoundContext:
 
         A flag that would give the caller's default, because of an error or without one, is not in it. No hooks.
         """
+        return self._selected(lambda generation: generation.everything)
+
+    def many(self, flag_keys: Iterable[str]) -> dict[str, Any]:
+        """As `all`, for some flags, in the order of the keys."""
+        keys = tuple(flag_keys)
+        return self._selected(lambda generation: Selection(generation, [generation.flag(key) for key in keys]))
+
+    def _selected(self, select: Callable[[Generation], Selection]) -> dict[str, Any]:
         of = self._of
-        if of._dormant:
-            of._wake()
         while True:
             generation = of._instances.generation
             if generation is None:
                 return {}
+            selection = select(generation)
+            if self._shortcut is not None and selection.learned is not None:
+                found: dict[str, Any] = self._shortcut.many(generation, selection.learned, self._encoded)
+                if found is not declined:
+                    return found
+            if of._dormant:
+                of._wake()
             try:
                 now_us, encoded = microseconds(of._clock), self._for(generation)
-                outcomes = asking.decide(of._instances, generation.everything, encoded, now_us)
+                outcomes = asking.decide(of._instances, selection, encoded, now_us)
             except (EncodeError, PoolError):
                 return {}
             except Superseded:
                 continue
+            selection.learn()
             details = [each.details for each in outcomes if each is not None and each.served]
             return {each.flag_key: each.value for each in details}
 

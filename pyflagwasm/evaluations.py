@@ -22,6 +22,7 @@ from .pool.asking import Clock, Context, Instances
 from .pool.member import Member
 from .pool.pool import Busy, Superseded
 from .runtime.encode import EncodeError
+from .shortcuts import declined, shortcut
 from .types import ErrorCode, EvaluationDetails
 
 if TYPE_CHECKING:
@@ -46,6 +47,9 @@ class Evaluations:
 
     def __init__(self, instances: Instances, clock: Clock, hooks: list[Hook], counter: Counter | None) -> None:
         self._instances, self._clock, self._hooks, self._counter = instances, clock, hooks, counter
+        self._shortcut = shortcut(instances, hooks, clock, None if counter is None else counter.touched)
+        self._quick_value = None if self._shortcut is None else self._shortcut.value
+        self._quick_details = None if self._shortcut is None else self._shortcut.details
 
     @property
     def flag_keys(self) -> tuple[str, ...]:
@@ -73,6 +77,14 @@ class Evaluations:
         self, flag_key: str, context: Context | None = None, default: Any = None, *, strict: bool = False
     ) -> Any:
         """The value of a flag for a context, of the type of the default. See the class for errors."""
+        quick = self._quick_value
+        if quick is not None:
+            try:
+                found = quick(flag_key, context, default)
+                if found is not declined:
+                    return found
+            except GuestError as error:
+                return self._without_instance(flag_key, default, error, strict).value
         if self._hooks:
             return (await self._hooked(flag_key, context, default, strict)).value
         try:
@@ -85,6 +97,14 @@ class Evaluations:
         self, flag_key: str, context: Context | None = None, default: Any = None, *, strict: bool = False
     ) -> EvaluationDetails:
         """The value of a flag with its variant, reason, error, rule and metadata."""
+        quick = self._quick_details
+        if quick is not None:
+            try:
+                found = quick(flag_key, context, default)
+                if found is not declined:
+                    return found  # type: ignore[no-any-return]
+            except GuestError as error:
+                return self._without_instance(flag_key, default, error, strict)
         if self._hooks:
             return await self._hooked(flag_key, context, default, strict)
         try:
@@ -109,6 +129,14 @@ class Evaluations:
         If all instances are in use, it blocks for those that only evaluate, in other threads, and gives the default
         at once if all are leased.
         """
+        quick = self._quick_value
+        if quick is not None:
+            try:
+                found = quick(flag_key, context, default)
+                if found is not declined:
+                    return found
+            except GuestError as error:
+                return self._without_instance(flag_key, default, error, strict).value
         if self._hooks:
             return self._hooked_here(flag_key, context, default, strict).value
         try:
@@ -121,6 +149,14 @@ class Evaluations:
         self, flag_key: str, context: Context | None = None, default: Any = None, *, strict: bool = False
     ) -> EvaluationDetails:
         """As `details`, without await; see `value_nowait`."""
+        quick = self._quick_details
+        if quick is not None:
+            try:
+                found = quick(flag_key, context, default)
+                if found is not declined:
+                    return found  # type: ignore[no-any-return]
+            except GuestError as error:
+                return self._without_instance(flag_key, default, error, strict)
         if self._hooks:
             return self._hooked_here(flag_key, context, default, strict)
         try:
@@ -208,7 +244,7 @@ class Evaluations:
         if strict and isinstance(error, PoolError):
             raise error
         flag, outcome = self._failed(flag_key, error)
-        return self._counted(flag, outcome, outcome.for_default(default))
+        return checked(self._counted(flag, outcome, outcome.for_default(default)), strict)
 
     def _failed(self, flag_key: str, error: Exception) -> tuple[Flag | None, Outcome]:
         """The outcome of an evaluation that no instance was to be had for."""

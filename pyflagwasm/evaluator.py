@@ -175,8 +175,10 @@ class FlagEvaluator(Evaluations):
 
             counter = Counter(exposures, interval=exposure_interval)
             jobs.append(counter.run)
-        self._background = Background(jobs, self._job_failed)
         super().__init__(self._pool, clock, list(hooks), counter)
+        self._background = Background(jobs, self._job_failed, self._moved)
+        if jobs:
+            self._moved(None)
         self._forked = False
         _all.add(self)
 
@@ -309,6 +311,11 @@ class FlagEvaluator(Evaluations):
             _LOG.warning(
                 "this forked process evaluates without an event loop: flags stay as they were until it awaits one"
             )
+
+    def _moved(self, loop: Any) -> None:
+        """What runs in the background runs on this loop now; None: the next evaluation has to see to it."""
+        if self._shortcut is not None:
+            self._shortcut.heed(False if loop is None else weakref.ref(loop))
 
     def _job_failed(self, job: Job, error: Exception) -> None:
         if self._feed is not None and job == self._feed.run:

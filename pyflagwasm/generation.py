@@ -136,15 +136,19 @@ def failure(
 class Flag:
     """One flag of a generation.
 
+    reads_now: whether its answer can depend on the clock.
     remembered: the one outcome of a flag that reads nothing, once it was asked for; None before, and for other flags.
+    learned: what the extension knows of it (native/learned.c); None before the first outcome, and without extension.
     Safe from any thread: what two of them fill in at once is equal.
     """
 
-    __slots__ = ("_defaults", "_outcomes", "entry", "generation", "remembered")
+    __slots__ = ("_defaults", "_outcomes", "entry", "generation", "learned", "reads_now", "remembered")
 
     def __init__(self, entry: FlagEntry, generation: Generation) -> None:
         self.entry, self.generation = entry, generation
+        self.reads_now = entry.reads_now or not generation.timeless.issuperset(entry.slots)
         self.remembered: Outcome | None = None
+        self.learned: Any = None
         self._outcomes: dict[int, Outcome] = {}
         self._defaults: dict[str, Tally] = {}
 
@@ -171,9 +175,22 @@ class Flag:
         outcome = self._outcomes.get(answer)
         if outcome is None:
             outcome = self._outcomes[answer] = self._outcome(answer)  # as many as the flag has ways to end
+            self._teach(answer, outcome)
         if self.entry.constant:
             self.remembered = outcome
         return outcome
+
+    def _teach(self, answer: int, outcome: Outcome) -> None:
+        """From now on the extension knows what a decision means."""
+        entry, encoder = self.entry, self.generation.encoder
+        if encoder.native is None:
+            return
+        if self.learned is None:
+            plan = encoder.native_plan(entry.slots)
+            self.learned = encoder.native.Learned(entry.key, entry.index, plan, entry.reads_now, entry.constant)
+        value = outcome.details.value
+        fits = entry.type is None or _declares(entry.type, value)
+        self.learned.learn(answer, outcome, value, outcome.served, type(value) if fits else None)
 
     def encode(self, context: Mapping[str, Any] | None, buffer: memoryview, now_us: int) -> memoryview:
         """The request for this flag, in the buffer. Raises EncodeError."""
@@ -229,9 +246,10 @@ class Generation:
 
     number: 0 until it goes live, then one more than that of the generation before.
     pins: tokens of who keeps it answerable. shelf: the instances that answer for them once another one is live.
+    timeless: the slots whose views do not look at the clock.
     """
 
-    __slots__ = ("_everything", "compiled", "encoder", "flags", "number", "pins", "shelf")
+    __slots__ = ("_everything", "compiled", "encoder", "flags", "number", "pins", "shelf", "timeless")
 
     def __init__(self, compiled: CompiledConfig) -> None:
         self.compiled = compiled
@@ -239,6 +257,7 @@ class Generation:
         self.number = 0
         self.pins: set[object] = set()
         self.shelf: deque[Any] = deque()
+        self.timeless = frozenset(number for number, slot in enumerate(compiled.slots) if not views.reads_now(slot))
         flags: dict[str, Flag] = {}
         for key, entry in compiled.flags.items():
             breathe()
@@ -273,9 +292,10 @@ class Selection:
     """Flags of a generation that are asked together. None stands for a flag that does not exist.
 
     indexes: the arguments for the core, without those. slots: what any of the flags reads, ascending.
+    learned: what the extension knows of them; None as long as it has not heard of all.
     """
 
-    __slots__ = ("flags", "generation", "indexes", "sets", "slots")
+    __slots__ = ("flags", "generation", "indexes", "learned", "sets", "slots")
 
     def __init__(self, generation: Generation, flags: Sequence[Flag | None]) -> None:
         self.generation, self.flags = generation, tuple(flags)
@@ -283,6 +303,13 @@ class Selection:
         self.indexes = tuple(entry.index for entry in entries)
         self.sets = {entry.slots for entry in entries}
         self.slots = tuple(sorted(frozenset().union(*self.sets)))
+        self.learned: tuple[Any, ...] | None = None
+
+    def learn(self) -> None:
+        """Look whether the extension has heard of all flags by now."""
+        learned = tuple(flag.learned for flag in self.flags if flag is not None)
+        if None not in learned:
+            self.learned = learned
 
 
 class Encoded:
@@ -299,9 +326,13 @@ class Encoded:
     def __init__(
         self, selection: Selection, context: Mapping[str, Any] | None, buffer: memoryview, now_us: int
     ) -> None:
-        encode = selection.generation.encode
+        encode, encoder = selection.generation.encode, selection.generation.encoder
         self.whole: bytes | None = None
         self._apart: dict[tuple[int, ...], bytes | EncodeError] = {}
+        if encoder.native is not None:
+            self.whole = encoder.native_plan(selection.slots).request(context, now_us)
+            if self.whole is not None:
+                return
         try:
             self.whole = bytes(buffer[: encode(selection.slots, context, buffer, now_us)])
         except EncodeError:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from .errors import GuestError, GuestTrapError, LeaseError, PoolClosedError
 from .evaluations import Evaluations
@@ -18,6 +18,7 @@ from .pool.asking import Clock
 from .pool.member import Member, loaded
 from .pool.pool import Pool, Superseded
 from .pool.swap import Swaps
+from .pool.waiting import Queue
 
 if TYPE_CHECKING:
     from .exposures.counting import Counter
@@ -26,21 +27,32 @@ if TYPE_CHECKING:
 class _PinnedInstances:
     """The pool's instances as long as they have the pinned generation, then those that are kept for it."""
 
-    __slots__ = ("_active", "_generation", "_swaps")
+    __slots__ = ("_active", "_generation", "_swaps", "live")
+
+    LIVE: ClassVar[str] = "live"
 
     def __init__(self, swaps: Swaps) -> None:
         self._swaps = swaps
         self._generation: Generation | None = None
+        self.live: Generation | None = None
         self._active = False
+
+    @property
+    def idle(self) -> list[Member]:
+        return self._swaps.pool.idle
+
+    @property
+    def queue(self) -> Queue[Member]:
+        return self._swaps.pool.queue
 
     def enter(self) -> None:
         if self._active:
             raise LeaseError("the pin is in use already: pin anew")
         self._active = True
-        self._generation = self._swaps.pin(self)
+        self._generation = self.live = self._swaps.pin(self)
 
     def leave(self) -> None:
-        self._active = False
+        self._active, self.live = False, None
         if self._generation is not None:
             self._swaps.unpin(self._generation, self)
 
@@ -122,15 +134,19 @@ class _LeasedInstance:
     made for them and closed: two at once in one instance would read each other's context.
     """
 
-    __slots__ = ("_generation", "_idle", "_pool", "state")
+    __slots__ = ("_generation", "_pool", "idle", "live", "state")
+
+    LIVE: ClassVar[str] = "live"
+    queue: ClassVar[Queue[Member]] = Queue(0)  # nobody waits for what is leased
 
     NEW, ENTERING, HELD = "is not entered yet", "is being entered", "is in use"
     RELEASED = "has been released back to the pool"
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._idle: list[Member] = []  # the member, unless it works
+        self.idle: list[Member] = []  # the member, unless it works
         self._generation: Generation | None = None
+        self.live: Generation | None = None
         self.state = self.NEW
 
     async def enter(self) -> None:
@@ -143,8 +159,8 @@ class _LeasedInstance:
             self.state = self.NEW
             raise
         member.leased = True
-        self._idle.append(member)
-        self.state = self.HELD
+        self.idle.append(member)
+        self.state, self.live = self.HELD, self._generation
 
     async def _taken(self) -> tuple[Member, Generation]:
         while True:
@@ -162,13 +178,13 @@ class _LeasedInstance:
 
     def leave(self) -> None:
         """Synchronous and idempotent; the lease is dead afterwards."""
-        self.state = self.RELEASED
+        self.state, self.live = self.RELEASED, None
         self._return()
 
     def _return(self) -> None:
         """To the pool; from where it works it comes later."""
         try:
-            member = self._idle.pop()
+            member = self.idle.pop()
         except IndexError:
             return
         member.leased = False
@@ -185,7 +201,7 @@ class _LeasedInstance:
 
     def take(self, generation: Generation) -> Member:
         try:
-            return self._idle.pop()
+            return self.idle.pop()
         except IndexError:
             pass
         self._pool.aside += 1
@@ -201,7 +217,7 @@ class _LeasedInstance:
         if member.retired:
             member.close()
             return
-        self._idle.append(member)
+        self.idle.append(member)
         if self.state == self.RELEASED:
             self._return()
 

@@ -1,6 +1,6 @@
-"""Write the boundary's constants for Python, Rust and JavaScript from layout.toml and the .fbs files.
+"""Write the boundary's constants for Python, Rust, C and JavaScript from layout.toml and the .fbs files.
 
-    python schema/generate.py            write _abi.py, abi.rs, abi.mjs and tests/fbs_generated/ to their places
+    python schema/generate.py            write _abi.py, abi.rs, abi.h, abi.mjs and tests/fbs_generated/ to their places
     python schema/generate.py --check    write nothing; exit 1 if any of them is stale
 
 The readers in tests/fbs_generated/ are the output of the official `flatc` 2.0.8; without flatc they are left alone.
@@ -144,6 +144,17 @@ def rust_module(s: Schema) -> str:
     return "\n".join(out) + "\n"
 
 
+def c_header(s: Schema) -> str:
+    """What the native host needs: the request, values, the decision, limits."""
+    out = [f"// The constants of the boundary. {HEADER}", "#ifndef PYFLAGWASM_ABI_H", "#define PYFLAGWASM_ABI_H", ""]
+    out += [f"#define ABI_FINGERPRINT UINT64_C({s.fingerprint:#x})"]
+    out += [f"#define ABI_KIND_{screaming(m)} {v}" for m, v in s.enums["Kind"].items()]
+    out += [f"#define ABI_VALUE_SIZE {struct_layout(s, 'Value')[1]}"]
+    for section in ("scratch", "request", "decision", "limits"):
+        out += [f"#define ABI_{section.upper()}_{key.upper()} {value}" for key, value in s.layout[section].items()]
+    return "\n".join([*out, "", "#endif"]) + "\n"
+
+
 def javascript_module(s: Schema) -> str:
     out = [f"// The constants of the boundary. {HEADER}", f"export const FINGERPRINT = {s.fingerprint:#x}n;"]
     for name, members in s.enums.items():
@@ -178,6 +189,7 @@ def main() -> int:
         ROOT / "pyflagwasm" / "_abi.py": python_module(schema),
         ROOT / "wasm" / "core" / "src" / "abi.rs": rust_module(schema),
         ROOT / "wasm" / "abi.mjs": javascript_module(schema),
+        ROOT / "pyflagwasm" / "runtime" / "native" / "abi.h": c_header(schema),
         **flatc_modules(),
     }
     stale = [p for p, text in files.items() if not p.exists() or p.read_text("utf-8") != text]

@@ -21,6 +21,7 @@ import anyio
 import pytest
 from evaluators import document, flag
 
+import pyflagwasm
 from pyflagwasm import FlagEvaluator
 from pyflagwasm.config.compile import CompiledConfig
 from pyflagwasm.generation import Generation
@@ -36,7 +37,7 @@ HANG = 10
 
 INTERVAL = 1 / 10
 ME = {"who": "me"}
-ROOT = Path(__file__).parent.parent
+ROOT = Path(pyflagwasm.__file__).parents[1]  # where the package under test is, installed or not
 
 forks = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork"),
@@ -196,7 +197,7 @@ def busy(function: Callable[[], object], count: int = 1) -> Iterator[None]:
 
 def script(text: str, *arguments: str, seconds: float = 30, **environment: str) -> subprocess.CompletedProcess[bytes]:
     """Run a Python program in a new process, which finds the helpers of the tests."""
-    paths = os.pathsep.join((str(ROOT), str(ROOT / "tests")))
+    paths = os.pathsep.join((str(ROOT), str(Path(__file__).parent)))
     return subprocess.run(
         [sys.executable, "-c", text, *arguments],
         capture_output=True,

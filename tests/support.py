@@ -7,11 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 import wasmtime
 
 from pyflagwasm import _abi
 from pyflagwasm.config.model import MISSING, Slot
-from pyflagwasm.runtime import guest
+from pyflagwasm.runtime import extension, guest
+
+HOSTS = [
+    pytest.param(host, marks=pytest.mark.skipif(bool(reason), reason=f"no native host here: {reason}"))
+    for host, reason in ((host, extension.MISSING_BECAUSE if host == "native" else None) for host in guest.HOSTS)
+]
+"""How calls can cross here, as parameters of tests."""
 
 PAGES = 3
 SCRATCH = 1024

@@ -14,13 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyflagwasm.errors import AbiMismatchError, GuestTrapError
-from pyflagwasm.runtime import guest, portable
+from pyflagwasm.runtime import extension, guest, portable
 from pyflagwasm.runtime.instance import Instance
 
-HOSTS = guest.HOSTS
+HERE = [host for host in guest.HOSTS if host != "native" or extension.FOUND is not None]
 
 
-@pytest.fixture(params=HOSTS)
+@pytest.fixture(params=support.HOSTS)
 def host(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -105,20 +105,20 @@ def test_a_package_without_core_says_so(monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 
 def test_the_variable_chooses_the_host(monkeypatch: pytest.MonkeyPatch, core: guest.Core) -> None:
-    monkeypatch.delenv(guest.HOST_VARIABLE, raising=False)
-    assert guest.default_host(core) == "portable"
-    for wanted in HOSTS:
-        monkeypatch.setenv(guest.HOST_VARIABLE, wanted)
+    monkeypatch.delenv(extension.HOST_VARIABLE, raising=False)
+    assert guest.default_host(core) == HERE[0]
+    for wanted in HERE:
+        monkeypatch.setenv(extension.HOST_VARIABLE, wanted)
         made = Instance(core)
         assert made.host == wanted
         made.close()
-    monkeypatch.setenv(guest.HOST_VARIABLE, "fast")
-    with pytest.raises(ValueError, match="PYFLAGWASM_HOST=fast: use one of portable, public"):
+    monkeypatch.setenv(extension.HOST_VARIABLE, "fast")
+    with pytest.raises(ValueError, match="PYFLAGWASM_HOST=fast: use one of native, portable, public"):
         Instance(core)
 
 
 def test_without_the_private_functions_calls_are_public(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(guest.HOST_VARIABLE, raising=False)
+    monkeypatch.delenv(extension.HOST_VARIABLE, raising=False)
     monkeypatch.setattr(guest._ffi, "filename", "/nowhere")
     reason = guest._probe()
     assert isinstance(reason, str)
@@ -138,7 +138,7 @@ def test_private_functions_that_changed_are_not_used(monkeypatch: pytest.MonkeyP
 
         return call
 
-    monkeypatch.delenv(guest.HOST_VARIABLE, raising=False)
+    monkeypatch.delenv(extension.HOST_VARIABLE, raising=False)
     with monkeypatch.context() as patched:
         patched.setattr(portable, "bind", bind)
         changed = support.core()
@@ -155,6 +155,15 @@ def _only_public(core: guest.Core) -> None:
         Instance(core, "portable")
 
 
+def test_without_the_extension_there_is_no_native_host(monkeypatch: pytest.MonkeyPatch, core: guest.Core) -> None:
+    monkeypatch.setattr(extension, "FOUND", None)
+    monkeypatch.setattr(extension, "MISSING_BECAUSE", "never built")
+    monkeypatch.delenv(extension.HOST_VARIABLE, raising=False)
+    assert guest.default_host(core) == "portable"
+    with pytest.raises(AbiMismatchError, match="there is no native host: never built"):
+        Instance(core, "native")
+
+
 @settings(max_examples=50, deadline=None)
 @given(
     flag=st.integers(0, 2**32 - 1),
@@ -168,7 +177,7 @@ def test_fast_and_public_call_agree(flag: int, flags: list[int], rows: int) -> N
         answers.append((
             made.evaluate(flag), made.evaluate_many(flags), made.explain(flag), made.evaluate_batch(flag, rows),
         ))  # fmt: skip
-    assert answers[0] == answers[1]
+    assert all(answer == answers[0] for answer in answers)
     assert answers[0][0] == (0x200 + flag) % 2**32
 
 
@@ -178,7 +187,7 @@ _made: list[Instance] = []
 def _pair() -> list[Instance]:
     if not _made:
         shared = support.core()
-        _made.extend(Instance(shared, each) for each in HOSTS)
+        _made.extend(Instance(shared, each) for each in HERE)
     return _made
 
 

@@ -10,16 +10,16 @@ import mutations
 import pytest
 from golden_models import GOLDEN, at_now
 from models import Models
+from support import HOSTS
 
 from pyflagwasm import _abi
 from pyflagwasm.config.compile import CompiledConfig, compile_model
 from pyflagwasm.errors import ConfigError
-from pyflagwasm.runtime import guest
 from pyflagwasm.runtime.encode import Encoder
 from pyflagwasm.runtime.instance import Instance
 
 
-@pytest.mark.parametrize("host", guest.HOSTS)
+@pytest.mark.parametrize("host", HOSTS)
 def test_nothing_hostile_gets_through(host: str) -> None:
     assailant = attack.Attack(1, host=host)
     wanted = 6000 if host == "portable" else 500

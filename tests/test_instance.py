@@ -20,7 +20,7 @@ from pyflagwasm.runtime.instance import Instance
 from pyflagwasm.types import ErrorCode, Reason
 
 
-@pytest.fixture(params=guest.HOSTS)
+@pytest.fixture(params=support.HOSTS)
 def host(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "pyflagwasm"
 MOST_LINES = 400
-SUFFIXES = {".py", ".rs", ".mjs", ".fbs", ".toml", ".md", ".yml", ".yaml", ".json", ""}
+SUFFIXES = {".py", ".rs", ".c", ".h", ".mjs", ".fbs", ".toml", ".md", ".yml", ".yaml", ".json", ""}
 GENERATED = ("tests/fbs_generated", "wasm/target", "wasm/build/")
 HIDDEN = {".ci", ".github"}
 BUILT = {"dist", "build", "LICENSE"}
@@ -26,7 +26,10 @@ LAYERS: list[tuple[str, tuple[str, ...]]] = [
     ("documents", ("last_good", "loading", "signing", "sources")),
     ("counting", ("exposures",)),
     ("waiting", ("explain", "generation", "pool")),
-    ("shell", ("answers", "background", "bound", "evaluations", "evaluator", "holding", "hooks", "intake")),
+    (
+        "shell",
+        ("answers", "background", "bound", "evaluations", "evaluator", "holding", "hooks", "intake", "shortcuts"),
+    ),
     ("edges", ("__init__", "__main__", "cli", "cli_signing")),
 ]
 WAITS = {"background", "evaluator", "exposures", "intake", "pool.waiting", "sources"}
@@ -38,7 +41,9 @@ OUTSIDE = {  # what is not of the standard library, and which modules or package
     "watchfiles": {"sources.file"},
     "cryptography": {"signing"},
     "ctypes": {"runtime.guest", "runtime.portable"},
-    "asyncio": set[str](),
+    "asyncio": {"shortcuts"},
+    "hatchling": {"runtime.native.hatch_build"},
+    "setuptools": {"runtime.native.hatch_build"},
 }
 
 

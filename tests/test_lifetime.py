@@ -16,13 +16,14 @@ from typing import Any
 
 import pytest
 from evaluators import ON_OFF, closed, document, flag, opened, uniform
+from support import HOSTS
 
 import pyflagwasm
 from pyflagwasm import ConfigError, ErrorCode, FlagEvaluator, GuestTrapError, PoolClosedError
 from pyflagwasm.generation import Generation
 from pyflagwasm.loading import compile_source
 from pyflagwasm.pool import member, pool, swap, waiting
-from pyflagwasm.runtime import guest, instance, portable
+from pyflagwasm.runtime import extension, guest, instance, portable
 from pyflagwasm.runtime.instance import Instance
 
 ME = {"who": "me"}
@@ -85,7 +86,7 @@ ENDS = {
 }
 
 
-@pytest.mark.parametrize("host", guest.HOSTS)
+@pytest.mark.parametrize("host", HOSTS)
 @pytest.mark.parametrize("end", ENDS)
 def test_finalizers_may_evaluate(end: str, host: str) -> None:
     """Where the garbage or the interpreter ends, in whatever order: the process neither dies nor answers wrongly."""
@@ -95,8 +96,8 @@ def test_finalizers_may_evaluate(end: str, host: str) -> None:
         capture_output=True,
         timeout=30,
         check=False,
-        cwd=Path(__file__).parent.parent,
-        env={**os.environ, guest.HOST_VARIABLE: host},
+        cwd=Path(pyflagwasm.__file__).parents[1],
+        env={**os.environ, extension.HOST_VARIABLE: host},
     )
     assert (done.returncode, done.stderr) == (0, b"")
     count = {"cycle": 20, "atexit": 2}.get(end, 1)

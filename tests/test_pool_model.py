@@ -118,7 +118,7 @@ class PoolMachine(RuleBasedStateMachine):
             self.served.append(waiter)
 
         waiter: Waiter[Member] = Waiter(wake)
-        if not self.pool._queue.join(waiter):
+        if not self.pool.queue.join(waiter):
             assert self.pool.statistics().waiting == 3
             return multiple()
         self.pool._hand_out()
@@ -132,7 +132,7 @@ class PoolMachine(RuleBasedStateMachine):
         served = self.settled(waiter)
         assert waiter.give_up() is not served
         if not served:
-            self.pool._queue.leave(waiter)
+            self.pool.queue.leave(waiter)
             return multiple()
         if waiter.item is None:
             assert self.pool.closed
@@ -147,7 +147,7 @@ class PoolMachine(RuleBasedStateMachine):
         if waiter in self.gone:
             return
         if waiter.give_up():
-            self.pool._queue.leave(waiter)
+            self.pool.queue.leave(waiter)
         elif waiter.item is not None:
             self.pool.give_back(waiter.item)
 
@@ -249,7 +249,7 @@ class PoolMachine(RuleBasedStateMachine):
     @invariant()
     def the_books_are_right(self) -> None:
         pool, statistics = self.pool, self.pool.statistics()
-        idle = list(pool._idle)
+        idle = list(pool.idle)
         assert len(set(idle)) == len(idle)
         assert not set(idle) & set(self.held), "a member is in two places"
         assert not any(member.dead for member in idle)

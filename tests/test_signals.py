@@ -133,7 +133,7 @@ assert name == wanted, name
 
 
 def swapping(*arguments: str) -> subprocess.Popen[bytes]:
-    paths = os.pathsep.join((str(ROOT), str(ROOT / "tests")))
+    paths = os.pathsep.join((str(ROOT), str(Path(__file__).parent)))
     process = subprocess.Popen(
         [sys.executable, "-c", SWAPS, *arguments],
         stdout=subprocess.PIPE,

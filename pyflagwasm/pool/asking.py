@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final, Protocol, TypeAlias, TypeVar
+from typing import Any, ClassVar, Final, Protocol, TypeAlias, TypeVar
 
 from .. import _abi
 from ..errors import GuestError, GuestTrapError
@@ -20,6 +20,7 @@ from ..runtime.plain import INT_MAX, INT_MIN
 from ..types import ErrorCode
 from .member import Member
 from .pool import Busy
+from .waiting import Queue
 
 T = TypeVar("T")
 Context: TypeAlias = Mapping[str, Any]
@@ -31,8 +32,17 @@ _NOW: Final = struct.Struct("<q")
 
 
 class Instances(Protocol):
-    """Where instances come from. `take` and `fit` raise Superseded, Busy and GuestError as Pool's do."""
+    """Where instances come from. `take` and `fit` raise Superseded, Busy and GuestError as Pool's do.
 
+    LIVE: the name of the attribute in `__slots__` that holds the generation which answers. idle, queue: as Pool's.
+    """
+
+    LIVE: ClassVar[str]
+
+    @property
+    def idle(self) -> list[Member]: ...
+    @property
+    def queue(self) -> Queue[Member]: ...
     @property
     def generation(self) -> Generation | None: ...
     def take(self, generation: Generation) -> Member: ...
@@ -69,7 +79,8 @@ def evaluate(
     else:
         instances.fit(member, generation)
     try:
-        generation.encode(entry.slots, context, member.scratch, microseconds(clock))
+        now_us = microseconds(clock) if flag.reads_now else 0
+        generation.encode(entry.slots, context, member.scratch, now_us)
         return member.evaluate(entry.index)
     except (GuestTrapError, ValueError):
         if not member.dead:

@@ -1,6 +1,6 @@
 """The pool: a few instances of the core, taken for microseconds or for a block, and never lost.
 
-    take -> encode into its scratch -> evaluate -> give back             no lock, no await: a deque's pop and append
+    take -> encode into its scratch -> evaluate -> give back             no lock, no await: a list's pop and append
     nobody idle -> build if one is missing, else wait your turn          waiting.py, bounded in number and time
     trapped -> discard -> build another                                  member.py
     new generation -> staged in each, then one assignment makes it live  swap.py
@@ -16,10 +16,9 @@ from __future__ import annotations
 import atexit
 import os
 import weakref
-from collections import deque
 from dataclasses import dataclass
 from threading import get_ident
-from typing import Final
+from typing import ClassVar, Final
 
 from ..errors import ConfigError, GuestError, GuestTrapError, PoolClosedError, PoolTimeoutError, TooManyWaitingError
 from ..generation import Generation
@@ -76,21 +75,24 @@ class Pool:
 
     size: how many. timeout: seconds that a wait for one may take. max_waiting: how many may wait.
     generation: the live one, None before the first and after `close`.
+    idle: who is not in use, the one that was used last at the end. queue: who waits for one.
     """
 
     __slots__ = (
-        "__weakref__", "_idle", "_members", "_queue", "aside", "built", "discarded", "failed_builds", "generation",
+        "__weakref__", "_members", "aside", "built", "discarded", "failed_builds", "generation", "idle", "queue",
         "size", "timed_out", "timeout", "turned_away",
     )  # fmt: skip
+
+    LIVE: ClassVar[str] = "generation"
 
     def __init__(self, size: int = SIZE, timeout: float = TIMEOUT, max_waiting: int = MAX_WAITING) -> None:
         if size < 1:
             raise ValueError(f"a pool needs at least 1 instance, not {size}")
         self.generation: Generation | None = None
         self.size, self.timeout = size, timeout
-        self._idle: deque[Member] = deque()
+        self.idle: list[Member] = []  # pop and append are atomic; the native host does them in C
         self._members: set[Reference] = set()
-        self._queue: Queue[Member] = Queue(max_waiting)
+        self.queue: Queue[Member] = Queue(max_waiting)
         self.built = self.discarded = self.failed_builds = self.timed_out = self.turned_away = self.aside = 0
         _all.add(self)
 
@@ -103,7 +105,7 @@ class Pool:
         none at all.
         """
         try:
-            member = self._idle.pop()
+            member = self.idle.pop()
         except IndexError:
             member = self._build()
         member.user = get_ident()
@@ -127,22 +129,22 @@ class Pool:
     def give_back(self, member: Member) -> None:
         """Return a member that was taken. Never waits, never raises."""
         member.user = 0
-        self._idle.append(member)
-        if self._queue:
+        self.idle.append(member)
+        if self.queue:
             self._hand_out()
 
     def _hand_out(self) -> None:
         """Give what is idle to those who wait, or free it if the pool is closed."""
         while True:
             try:
-                member = self._idle.pop()
+                member = self.idle.pop()
             except IndexError:
                 return
-            if self._queue.closed:
+            if self.queue.closed:
                 self._free(member)
-            elif not self._queue.give(member):
-                self._idle.append(member)
-                if not self._queue:
+            elif not self.queue.give(member):
+                self.idle.append(member)
+                if not self.queue:
                     return
 
     def owns(self, member: Member) -> bool:
@@ -156,7 +158,7 @@ class Pool:
         """
         self.discarded += 1
         self._free(member)
-        if self._queue.closed or not rebuild:
+        if self.queue.closed or not rebuild:
             return
         try:
             self.give_back(self._build())
@@ -215,7 +217,7 @@ class Pool:
         except Busy:
             pass
         if not self._all_leased():
-            turn = await wait_in_task(self._queue, self._hand_out, self.give_back, min(PATIENCE, self.timeout))
+            turn = await wait_in_task(self.queue, self._hand_out, self.give_back, min(PATIENCE, self.timeout))
             if not self._missed(turn) or not self._all_leased():
                 return self._taken(turn, aside=True)
         return await self.wait_for_lease()
@@ -226,7 +228,7 @@ class Pool:
             return self._any()
         except Busy:
             pass
-        return self._taken(await wait_in_task(self._queue, self._hand_out, self.give_back, self.timeout))
+        return self._taken(await wait_in_task(self.queue, self._hand_out, self.give_back, self.timeout))
 
     def wait_here(self) -> Member:
         """As `wait`, blocking this thread; but raises PoolTimeoutError at once if all are leased.
@@ -245,7 +247,7 @@ class Pool:
                 self.timed_out += 1
                 raise PoolTimeoutError(self.size, 0)
             return self._one_more()
-        turn = wait_in_thread(self._queue, self._hand_out, self.give_back, min(PATIENCE, self.timeout))
+        turn = wait_in_thread(self.queue, self._hand_out, self.give_back, min(PATIENCE, self.timeout))
         return self._taken(turn, aside=True)
 
     def _all_leased(self) -> bool:
@@ -253,7 +255,7 @@ class Pool:
 
     def _missed(self, turn: Turn[Member]) -> bool:
         """Whether a wait ended without a member, and for no other reason than that."""
-        return turn.joined and turn.item is None and not self._queue.closed
+        return turn.joined and turn.item is None and not self.queue.closed
 
     def _one_more(self) -> Member:
         self.aside += 1
@@ -262,10 +264,10 @@ class Pool:
         return member
 
     def _any(self) -> Member:
-        if self._queue.closed:
+        if self.queue.closed:
             raise PoolClosedError
         try:
-            member = self._idle.pop()
+            member = self.idle.pop()
         except IndexError:
             member = self._build()
         member.user = get_ident()
@@ -275,11 +277,11 @@ class Pool:
         if turn.item is not None:
             turn.item.user = get_ident()
             return turn.item
-        if self._queue.closed:
+        if self.queue.closed:
             raise PoolClosedError
         if not turn.joined:
             self.turned_away += 1
-            raise TooManyWaitingError(self.size, self._queue.limit)
+            raise TooManyWaitingError(self.size, self.queue.limit)
         if aside:
             return self._one_more()
         self.timed_out += 1
@@ -289,7 +291,7 @@ class Pool:
 
     @property
     def closed(self) -> bool:
-        return self._queue.closed
+        return self.queue.closed
 
     def members(self) -> list[Member]:
         """All members, idle or in use."""
@@ -299,21 +301,21 @@ class Pool:
     def coldest(self) -> Member | None:
         """Take the idle member that was not used for longest; None if none is idle."""
         try:
-            member = self._idle.popleft()
+            member = self.idle.pop(0)
         except IndexError:
             return None
         member.user = get_ident()
         return member
 
     def statistics(self, retired: int = 0) -> PoolStatistics:
-        idle = list(self._idle)
+        idle = list(self.idle)
         count = len(self._members)
         return PoolStatistics(
             size=self.size,
             idle=len(idle),
             in_use=max(count - len(idle), 0),
             missing=max(self.size - count, 0) if self.generation is not None else 0,
-            waiting=len(self._queue),
+            waiting=len(self.queue),
             retired=retired,
             memory=sum(member.extent for member in idle),  # another thread may be closing one: do not ask its store
             built=self.built,
@@ -327,19 +329,19 @@ class Pool:
     def close(self) -> None:
         """Free the idle members, send away who waits; a member in use is freed when it comes back. Idempotent."""
         self.generation = None
-        self._queue.close()
+        self.queue.close()
         self._hand_out()
 
     def after_fork(self) -> None:
         """In a forked child only the thread that forked exists: what others were using is lost, and never freed,
         because freeing what was in the middle of something is undefined. Neither do leases go on."""
         me = get_ident()
-        kept = set(self._idle)
+        kept = set(self.idle)
         for member in self.members():
             if member not in kept and (member.leased or member.user != me):
                 _lost.append(member)
                 self._members.discard(weakref.ref(member))
-        self._queue.after_fork()
+        self.queue.after_fork()
 
 
 _all: weakref.WeakSet[Pool] = weakref.WeakSet()

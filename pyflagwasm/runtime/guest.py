@@ -4,7 +4,8 @@ One engine and one compiled core per process, made when first needed and then sh
 instance, because a store frees its memory only as a whole. What wasmtime raises ends here, as a GuestTrapError.
 
 What the calls mean is in instance.py. How they cross is chosen here: `portable` calls the C function that takes raw
-cells, `public` calls as wasmtime documents it, at 40 times the cost, wherever the private function is not what it was.
+cells over ctypes, `native` does so in C for what is hot, `public` calls as wasmtime documents it, at 40 times the cost,
+wherever the private function is not what it was.
 """
 
 from __future__ import annotations
@@ -23,12 +24,11 @@ from wasmtime import _ffi
 
 from .. import _abi
 from ..errors import AbiMismatchError, GuestTrapError
-from . import portable
+from . import extension, portable
 
 MEMORY_LIMIT = 16 << 20
 """Bytes of linear memory that an instance may have; address space reserved for each."""
-HOSTS = ("portable", "public")
-HOST_VARIABLE = "PYFLAGWASM_HOST"
+HOSTS = ("native", "portable", "public")
 
 _STACK = 64 << 10
 _TABLE_ELEMENTS = 256
@@ -100,10 +100,12 @@ _DOORS = _probe()
 
 
 def default_host(of: Core) -> str:
-    """`PYFLAGWASM_HOST` if it is set, else the fastest that works: "portable" over "public". ValueError if unknown."""
-    wanted = os.environ.get(HOST_VARIABLE) or ("public" if isinstance(of.doors, str) else "portable")
+    """`PYFLAGWASM_HOST` if it is set, else the first of HOSTS that works. ValueError if unknown."""
+    wanted = os.environ.get(extension.HOST_VARIABLE)
+    if not wanted:
+        return "public" if isinstance(of.doors, str) else "native" if extension.chosen() is not None else "portable"
     if wanted not in HOSTS:
-        raise ValueError(f"{HOST_VARIABLE}={wanted}: use one of {', '.join(HOSTS)}, or leave it out")
+        raise ValueError(f"{extension.HOST_VARIABLE}={wanted}: use one of {', '.join(HOSTS)}, or leave it out")
     return wanted
 
 
@@ -237,12 +239,13 @@ if hasattr(os, "register_at_fork"):
 
 
 class Addresses(NamedTuple):
-    """What a native extension calls: `call` is wasmtime_func_call_unchecked. Valid while the guest lives."""
+    """What a native host calls: `call` is wasmtime_func_call_unchecked. Valid while the guest lives."""
 
     call: int
     set_fuel: int
     context: int
     evaluate: int
+    evaluate_many: int
     memory: int
     scratch: int
 
@@ -272,7 +275,7 @@ def _drop(frame: portable.Frame, views: list[memoryview]) -> None:
 class Guest:
     """One instance of the core in its own store: its exports as callables, and its memory.
 
-    host: "portable" or "public"; None is `default_host`. `evaluate` takes a flag index. `calls` has all exports:
+    host: one of HOSTS; None is `default_host`. `evaluate` takes a flag index. `calls` has all exports:
     i32 arguments, an unsigned result, keyword `fuel`. `released` has them without the GIL.
     views: the owner's views of the memory, which are released when the guest is dropped without `close`.
     Every call raises GuestTrapError once the guest is dead: it trapped, or it was closed or dropped.
@@ -309,7 +312,26 @@ class Guest:
             address, wide = self._address(name), results == ("i64",)
             for symbols, calls in ((self._doors.held, self.calls), (self._doors.released, self.released)):
                 calls[name] = portable.bind(symbols, self.frame, name, address, parameters=len(parameters), wide=wide)
-        self.evaluate = portable.bind_one(self._doors.held, self.frame, "evaluate", self._address("evaluate"))
+        if self.host == "native":
+            self.evaluate = self.frame.native = self._native()
+        else:
+            self.evaluate = portable.bind_one(self._doors.held, self.frame, "evaluate", self._address("evaluate"))
+
+    def _native(self) -> Any:
+        """`evaluate` as the extension calls it. Raises AbiMismatchError if there is no extension."""
+        if extension.FOUND is None:
+            raise AbiMismatchError(f"there is no native host: {extension.MISSING_BECAUSE}")
+        at = self.addresses()
+        return extension.FOUND.Call(
+            call=at.call,
+            set_fuel=at.set_fuel,
+            context=at.context,
+            evaluate=at.evaluate,
+            evaluate_many=at.evaluate_many,
+            scratch=at.scratch,
+            fuel=portable.EVALUATION_FUEL,
+            frame=self.frame,
+        )
 
     def _address(self, name: str) -> int:
         return ctypes.addressof(self._exports[name]._func)
@@ -322,7 +344,8 @@ class Guest:
         base = ctypes.cast(self._exports[MEMORY].data_ptr(self._store), ctypes.c_void_p).value or 0
         call, set_fuel = (ctypes.cast(symbol, ctypes.c_void_p).value or 0 for symbol in self._doors.held)
         context = self.frame.context.value or 0
-        return Addresses(call, set_fuel, context, self._address("evaluate"), base, base + self.scratch_base)
+        evaluate, many = self._address("evaluate"), self._address("evaluate_many")
+        return Addresses(call, set_fuel, context, evaluate, many, base, base + self.scratch_base)
 
     def memory(self) -> memoryview:
         """A new view of all linear memory, as bytes. It does not grow with the memory.

@@ -73,7 +73,7 @@ class Instance:
 
     @property
     def host(self) -> str:
-        """How calls cross: "portable" or "public"."""
+        """How calls cross: one of guest.HOSTS."""
         return self._guest.host
 
     @property

@@ -1,7 +1,7 @@
 """The crossing over ctypes: one C call per evaluation, through addresses that guest.py hands over.
 
 Knows nothing of wasmtime but the shape of its unchecked call: arguments and results share an array of 16-byte cells.
-A native extension takes this file's place by offering `bind_one` and `bind` of the same signatures.
+The native extension (native/call.c) takes the place of `bind_one`, the hot form; the other exports cross here always.
 
 The rules of the unchecked call: the number of cells must be the larger of parameters and results, and the types must be
 right - guest.py has compared them - or the process dies; an i32 result leaves the upper half of its cell as it was.
@@ -43,11 +43,11 @@ class Frame:
     """What all calls of one instance share: the cells, and where they and the store lie. Not for two threads at once.
 
     explain: makes an exception of an export's name and the addresses of an error and a trap, both of which it frees.
-    keep: what the addresses point into, store and exports, which must outlive the last call. dead: why no call is
-    possible any more, or None.
+    keep: what the addresses point into, store and exports, which must outlive the last call. native: the extension's
+    call, if there is one, until the end: it refers to this frame. dead: why no call is possible any more, or None.
     """
 
-    __slots__ = ("cells", "context", "dead", "explain", "keep", "trap", "view")
+    __slots__ = ("cells", "context", "dead", "explain", "keep", "native", "trap", "view")
 
     def __init__(self, context: int, explain: Explain, keep: object) -> None:
         array = (ctypes.c_uint64 * _WORDS)()
@@ -58,6 +58,7 @@ class Frame:
         self.context = ctypes.c_void_p(context)
         self.explain = explain
         self.keep = keep
+        self.native: Any = None
         self.dead: str | None = None
 
     def kill(self, why: str) -> None:
@@ -65,15 +66,18 @@ class Frame:
         if self.dead is None:
             self.dead = why
         self.view.release()
+        if self.native is not None:
+            self.native.kill()
+            self.native = None
 
     def check(self) -> None:
         """Raises GuestTrapError if the instance is dead."""
         if self.dead is not None:
             raise GuestTrapError(self.dead)
 
-    def fail(self, name: str, error: int | None) -> NoReturn:
-        """After a call that gave an error or left a trap in the cells."""
-        failure = self.explain(name, error or 0, self.view[_TRAP])
+    def fail(self, name: str, error: int | None, trap: int | None = None) -> NoReturn:
+        """After a call that gave an error or a trap, which is in the cells if it is not given."""
+        failure = self.explain(name, error or 0, self.view[_TRAP] if trap is None else trap)
         self.kill(str(failure))
         raise failure
 

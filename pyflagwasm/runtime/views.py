@@ -250,6 +250,21 @@ def bind(slot: Slot) -> Reader:
     return read
 
 
+def lookup(slot: Slot) -> tuple[str, str | None, tuple[str, ...]] | None:
+    """Attribute, its other name, and the keys to follow from there, if the slot is nothing but that; else None."""
+    if slot.view == "targeting_key":
+        return TARGETING_KEY, TARGETING_KEY_ALIAS, ()
+    if slot.view == "path" and slot.args:
+        first, *rest = slot.args
+        return first, TARGETING_KEY_ALIAS if first == TARGETING_KEY else None, tuple(rest)
+    return None
+
+
+def reads_now(slot: Slot) -> bool:
+    """Whether the slot's view looks at the clock."""
+    return slot.view == "flagd_context"
+
+
 def label(slot: Slot) -> str:
     """What an error calls the slot."""
     if slot.view == "flagd_context" or (slot.view == "path" and not slot.args):

@@ -1,0 +1,365 @@
+/* An evaluation without Python code in it, for one place that instances come from: the evaluator, a pin or a lease.
+ *
+ * It answers what the same flag has answered before, in the plain case; everything else - hooks, an unknown flag, a
+ * decision that was not put into words yet, a default of another type, no idle instance, a swap under way - it declines
+ * without a trace, and evaluations.py does the whole. A trap ends the instance and raises GuestTrapError.
+ *
+ * Python code runs in here only where the caller's own objects make it: the clock, a reader of views.py, an `__eq__` of
+ * a key. So what was looked at before is looked at again before an instance goes back.
+ */
+#include <math.h>
+
+#include "shortcut.h"
+
+PyObject *declined;
+
+/* ---------------------------------------------------------------- before an instance is taken */
+
+static int attended(Shortcut *self)
+{
+    if (!PyWeakref_Check(self->heed))
+        return 0;
+    PyObject *loop = PyObject_CallNoArgs(self->running);
+    if (loop == NULL) {
+        PyErr_Clear();
+        return 0;
+    }
+#if PY_VERSION_HEX >= 0x030D0000
+    PyObject *wanted = NULL;
+    int same = loop != Py_None && PyWeakref_GetRef(self->heed, &wanted) > 0 && wanted == loop;
+    Py_XDECREF(wanted);
+#else
+    int same = loop != Py_None && PyWeakref_GetObject(self->heed) == loop;
+#endif
+    Py_DECREF(loop);
+    return same;
+}
+
+static inline int heeding(Shortcut *self)
+{
+    return LIKELY(self->heed == NULL) || attended(self);
+}
+
+/* The live generation, borrowed, or NULL to decline. */
+static inline PyObject *generation_of(Shortcut *self)
+{
+    if (UNLIKELY(PyList_GET_SIZE(self->hooks) != 0) || UNLIKELY(!heeding(self)))
+        return NULL;
+    PyObject *generation = *slot_of(self->source, self->live);
+    return generation == NULL || Py_TYPE(generation) != words.generation ? NULL : generation;
+}
+
+static inline Learned *flag_of(PyObject *generation, PyObject *key)
+{
+    PyObject *flags = *slot_of(generation, words.generation_flags);
+    if (UNLIKELY(!PyUnicode_CheckExact(key) || !PyDict_CheckExact(flags)))
+        return NULL;
+    PyObject *flag = PyDict_GetItemWithError(flags, key);
+    if (UNLIKELY(flag == NULL)) {
+        PyErr_Clear();
+        return NULL;
+    }
+    if (UNLIKELY(Py_TYPE(flag) != words.flag))
+        return NULL;
+    PyObject *learned = *slot_of(flag, words.flag_learned);
+    return learned != NULL && Py_TYPE(learned) == &LearnedType ? (Learned *)learned : NULL;
+}
+
+/* The clock in microseconds as asking.microseconds has it: 1, 0 to decline, -1 with what is no Exception. */
+static int read_clock(Shortcut *self, int64_t *now_us)
+{
+    PyObject *now = PyObject_CallNoArgs(self->clock);
+    if (now == NULL) {
+        if (!PyErr_ExceptionMatches(PyExc_Exception))
+            return -1;
+        PyErr_Clear();
+        return 0;
+    }
+    int plain = PyFloat_CheckExact(now);
+    double us = plain ? rint(PyFloat_AS_DOUBLE(now) * 1e6) : 0;
+    Py_DECREF(now);
+    if (!plain || !(us >= -9.2e18 && us <= 9.2e18))
+        return 0;
+    *now_us = (int64_t)us;
+    return 1;
+}
+
+/* ---------------------------------------------------------------- taking an instance, and giving it back */
+
+static PyObject *this_thread(void)
+{
+    static unsigned long known;
+    static PyObject *number;
+    unsigned long here = PyThread_get_thread_ident();
+    if (UNLIKELY(number == NULL || known != here)) {
+        PyObject *made = PyLong_FromUnsignedLong(here);
+        if (made == NULL)
+            return NULL;
+        Py_XSETREF(number, made);
+        known = here;
+    }
+    return number;
+}
+
+/* The instance that was used last, if `generation` answers in it, as a new reference; NULL to decline. */
+static inline PyObject *take(Shortcut *self, PyObject *generation, Call **call)
+{
+    Py_ssize_t count = PyList_GET_SIZE(self->idle);
+    if (UNLIKELY(count == 0))
+        return NULL;
+    PyObject *member = PyList_GET_ITEM(self->idle, count - 1);
+    if (UNLIKELY(Py_TYPE(member) != words.member || *slot_of(member, words.member_generation) != generation))
+        return NULL;
+    PyObject *evaluate = *slot_of(member, words.member_evaluate);
+    PyObject *thread = this_thread();
+    if (UNLIKELY(evaluate == NULL || Py_TYPE(evaluate) != &CallType || !((Call *)evaluate)->alive || !thread)) {
+        PyErr_Clear();
+        return NULL;
+    }
+    *call = (Call *)evaluate;
+    Py_SET_SIZE(self->idle, count - 1); /* list.pop(): the list's reference is ours now */
+    Py_XSETREF(*slot_of(member, words.member_user), Py_NewRef(thread));
+    return member;
+}
+
+/* Calls the owner's function with a member, whose reference it takes. An exception that is set stays; one that the
+ * function raises, for which there is no reason, is reported. */
+static void call_with(PyObject *function, PyObject *member)
+{
+    PyObject *type, *value, *trace;
+    PyErr_Fetch(&type, &value, &trace);
+    PyObject *none = PyObject_CallOneArg(function, member);
+    if (none == NULL)
+        PyErr_WriteUnraisable(function);
+    Py_XDECREF(none);
+    Py_DECREF(member);
+    PyErr_Restore(type, value, trace);
+}
+
+/* Gives a member back; takes the reference. */
+static inline void put_back(Shortcut *self, PyObject *member, PyObject *generation)
+{
+    PyObject *waiters = *slot_of(self->queue, words.queue_waiters);
+    int plain = *slot_of(self->source, self->live) == generation &&
+                *slot_of(self->queue, words.queue_closed) == Py_False && waiters != NULL && Py_SIZE(waiters) == 0;
+    if (LIKELY(plain)) {
+        Py_ssize_t count = PyList_GET_SIZE(self->idle);
+        Py_XSETREF(*slot_of(member, words.member_user), Py_NewRef(words.zero));
+        if (LIKELY(((PyListObject *)self->idle)->allocated > count)) {
+            PyList_SET_ITEM(self->idle, count, member); /* list.append() */
+            Py_SET_SIZE(self->idle, count + 1);
+            return;
+        }
+    }
+    call_with(self->give_back, member);
+}
+
+/* ---------------------------------------------------------------- one flag */
+
+/* The request that was encoded before for this generation: (Generation, Encoded); borrowed bytes, or NULL. */
+static inline PyObject *request_of(PyObject *encoded, PyObject *generation)
+{
+    if (!PyTuple_CheckExact(encoded) || PyTuple_GET_SIZE(encoded) != 2 || PyTuple_GET_ITEM(encoded, 0) != generation ||
+        Py_TYPE(PyTuple_GET_ITEM(encoded, 1)) != words.encoded)
+        return NULL;
+    PyObject *whole = *slot_of(PyTuple_GET_ITEM(encoded, 1), words.encoded_whole);
+    return whole != NULL && PyBytes_CheckExact(whole) && PyBytes_GET_SIZE(whole) <= ABI_SCRATCH_REQUEST_SIZE ? whole : NULL;
+}
+
+/* Puts what was encoded, or the context by its plan, into the scratch of a call: 1, 0 to decline, or -1. */
+static inline int fill(Call *call, Plan *plan, PyObject *context, PyObject *whole, int64_t now_us)
+{
+    if (whole != NULL) {
+        memcpy(call->scratch, PyBytes_AS_STRING(whole), (size_t)PyBytes_GET_SIZE(whole));
+        memcpy(call->scratch + ABI_REQUEST_NOW_US, &now_us, 8);
+        return 1;
+    }
+    Py_ssize_t size = plan_write(plan, context, call->scratch, now_us);
+    if (UNLIKELY(size < 0))
+        return size == PLAN_FAILED ? -1 : 0;
+    return call->alive; /* a reader may have closed the evaluator */
+}
+
+/* 1 with the packed decision, 0 to decline, -1 with an exception. encoded: in place of a context, or NULL. */
+static int decide(Shortcut *self, PyObject *generation, Learned *learned, PyObject *context, PyObject *encoded,
+                  uint64_t *packed)
+{
+    PyObject *whole = NULL;
+    int64_t now_us = 0;
+    if (encoded != NULL) {
+        whole = request_of(encoded, generation);
+        if (UNLIKELY(whole == NULL))
+            return 0;
+    } else if (context == Py_None || Py_SIZE(learned->plan) == 0) {
+        context = NULL;
+    } else if (UNLIKELY(!PyDict_CheckExact(context))) {
+        return 0;
+    }
+    if (learned->reads_now) {
+        int read = read_clock(self, &now_us);
+        if (read <= 0)
+            return read;
+    }
+    Call *call;
+    PyObject *member = take(self, generation, &call);
+    if (UNLIKELY(member == NULL))
+        return 0;
+    int came = fill(call, learned->plan, context, whole, now_us);
+    if (LIKELY(came > 0) && UNLIKELY(call_evaluate(call, learned->flag, packed) < 0)) {
+        call_with(self->discard, member);
+        return -1;
+    }
+    put_back(self, member, generation);
+    return came;
+}
+
+/* Counts one evaluation; 0 if Python code has to. */
+static int count(Shortcut *self, PyObject *outcome)
+{
+    PyObject *tally = *slot_of(outcome, words.outcome_tally);
+    if (tally == NULL || Py_TYPE(tally) != words.tally)
+        return 0;
+    PyObject **counted = slot_of(tally, words.tally_count);
+    PyObject *more = PyNumber_Add(*counted, words.one);
+    if (more == NULL) {
+        PyErr_Clear();
+        return 0;
+    }
+    int first = PyLong_CheckExact(more) && PyLong_AsLong(more) == 1;
+    Py_SETREF(*counted, more);
+    if (first) {
+        PyObject *none = PyObject_CallMethod(self->touched, "append", "O", tally);
+        if (none == NULL)
+            PyErr_WriteUnraisable(self->touched);
+        Py_XDECREF(none);
+    }
+    return 1;
+}
+
+/* What `answer` gives of what was learned. */
+typedef enum { VALUE, DETAILS } Wanted;
+
+static inline PyObject *given(Shortcut *self, const Answer *found, PyObject *fallback, Wanted wanted)
+{
+    if (UNLIKELY(found == NULL) || UNLIKELY(found->value == NULL) ||
+        (fallback != Py_None && UNLIKELY(Py_TYPE(fallback) != found->accepts)) ||
+        (self->touched != NULL && !count(self, found->outcome)))
+        return Py_NewRef(declined);
+    return Py_NewRef(wanted == VALUE ? found->value : *slot_of(found->outcome, words.outcome_details));
+}
+
+/* The value or the details of one flag, or `declined`; NULL with an exception. */
+static inline PyObject *answer(Shortcut *self, PyObject *key, PyObject *context, PyObject *encoded, PyObject *fallback,
+                               Wanted wanted)
+{
+    PyObject *generation = generation_of(self);
+    Learned *learned = generation == NULL ? NULL : flag_of(generation, key);
+    if (UNLIKELY(learned == NULL))
+        return Py_NewRef(declined);
+    if (learned->always)
+        return given(self, learned_always(learned), fallback, wanted);
+    uint64_t packed = 0;
+    Py_INCREF(generation); /* both, while Python code may run */
+    Py_INCREF(learned);
+    int came = decide(self, generation, learned, context, encoded, &packed);
+    PyObject *found = came < 0 ? NULL : given(self, came ? learned_find(learned, packed) : NULL, fallback, wanted);
+    Py_DECREF(learned);
+    Py_DECREF(generation);
+    return found;
+}
+
+static PyObject *arguments(Py_ssize_t count, Py_ssize_t wanted)
+{
+    PyErr_Format(PyExc_TypeError, "%zd arguments, not %zd", wanted, count);
+    return NULL;
+}
+
+PyObject *shortcut_value(Shortcut *self, PyObject *const *args, Py_ssize_t count)
+{
+    return count == 3 ? answer(self, args[0], args[1], NULL, args[2], VALUE) : arguments(count, 3);
+}
+
+PyObject *shortcut_details(Shortcut *self, PyObject *const *args, Py_ssize_t count)
+{
+    return count == 3 ? answer(self, args[0], args[1], NULL, args[2], DETAILS) : arguments(count, 3);
+}
+
+PyObject *shortcut_bound_value(Shortcut *self, PyObject *const *args, Py_ssize_t count)
+{
+    return count == 3 ? answer(self, args[0], NULL, args[1], args[2], VALUE) : arguments(count, 3);
+}
+
+PyObject *shortcut_bound_details(Shortcut *self, PyObject *const *args, Py_ssize_t count)
+{
+    return count == 3 ? answer(self, args[0], NULL, args[1], args[2], DETAILS) : arguments(count, 3);
+}
+
+/* ---------------------------------------------------------------- many flags */
+
+/* The number of flags of which the core has to be asked, with their indexes in `cells` if that is not NULL; -1 if it
+ * cannot be in one crossing. reads_now: set if one of them reads the clock. */
+static Py_ssize_t to_ask(PyObject *flags, uint64_t *cells, int *reads_now)
+{
+    Py_ssize_t count = 0;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(flags); i++) {
+        Learned *learned = (Learned *)PyTuple_GET_ITEM(flags, i);
+        if (Py_TYPE(learned) != &LearnedType || count == ABI_LIMITS_MAX_MANY)
+            return -1;
+        if (learned->always)
+            continue;
+        *reads_now |= learned->reads_now;
+        if (cells != NULL)
+            cells[count] = learned->flag;
+        count++;
+    }
+    return count;
+}
+
+/* The values by key, without those that would be a default; NULL without an exception for an unknown decision. */
+static PyObject *values(PyObject *flags, const uint64_t *packed)
+{
+    PyObject *made = PyDict_New();
+    for (Py_ssize_t i = 0; made != NULL && i < PyTuple_GET_SIZE(flags); i++) {
+        Learned *learned = (Learned *)PyTuple_GET_ITEM(flags, i);
+        const Answer *found = learned->always ? learned_always(learned) : learned_find(learned, *packed++);
+        if (found == NULL || (found->value != NULL && PyDict_SetItem(made, learned->key, found->value) < 0))
+            Py_CLEAR(made);
+    }
+    return made;
+}
+
+/* many(generation, flags, encoded): {key: value} for the Learned of some of its flags, in one crossing. */
+PyObject *shortcut_many(Shortcut *self, PyObject *const *args, Py_ssize_t count)
+{
+    if (count != 3 || !PyTuple_CheckExact(args[1]))
+        return arguments(count, 3);
+    PyObject *generation = args[0], *flags = args[1], *made = NULL, *member = NULL;
+    if (!heeding(self) || *slot_of(self->source, self->live) != generation || Py_TYPE(generation) != words.generation)
+        return Py_NewRef(declined);
+    Py_INCREF(generation);
+    PyObject *whole = request_of(args[2], generation);
+    int reads_now = 0, clock = 1;
+    int64_t now_us = 0;
+    Call *call;
+    Py_ssize_t asked = whole == NULL ? -1 : to_ask(flags, NULL, &reads_now);
+    if (asked > 0 && reads_now)
+        clock = read_clock(self, &now_us);
+    if (asked >= 0 && clock > 0)
+        member = take(self, generation, &call);
+    if (member != NULL) {
+        /* Asked again: what had one answer only may have become known while the clock was read. */
+        asked = to_ask(flags, call_cells(call), &reads_now);
+        fill(call, NULL, NULL, whole, now_us);
+        if (asked > 0 && call_evaluate_many(call, (uint32_t)asked) < 0) {
+            call_with(self->discard, member);
+            PyErr_Clear(); /* then they are asked one by one */
+        } else {
+            made = values(flags, call_cells(call));
+            put_back(self, member, generation);
+        }
+    }
+    Py_DECREF(generation);
+    if (made == NULL && PyErr_Occurred())
+        return NULL;
+    return made != NULL ? made : Py_NewRef(declined);
+}

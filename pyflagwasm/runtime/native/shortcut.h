@@ -1,0 +1,28 @@
+/* See shortcut.c. */
+#ifndef PYFLAGWASM_SHORTCUT_H
+#define PYFLAGWASM_SHORTCUT_H
+
+#include "learned.h"
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *source;     /* whose attribute at `live` is the generation that answers, or None */
+    Py_ssize_t live;
+    PyObject *idle;       /* the list of idle instances */
+    PyObject *queue;      /* who waits for one */
+    PyObject *give_back;  /* what the owner does with one that comes back, when that is not plain */
+    PyObject *discard;    /* and with one that trapped */
+    PyObject *hooks;      /* a list: as long as it has members, everything is declined */
+    PyObject *clock;
+    PyObject *touched;    /* where a tally goes that counts again, or NULL if nothing is counted */
+    PyObject *heed;       /* NULL: nothing. A weak reference: decline unless that event loop is running. Else decline */
+    PyObject *running;    /* the function that tells the running event loop */
+} Shortcut;
+
+PyObject *shortcut_value(Shortcut *self, PyObject *const *args, Py_ssize_t count);
+PyObject *shortcut_details(Shortcut *self, PyObject *const *args, Py_ssize_t count);
+PyObject *shortcut_bound_value(Shortcut *self, PyObject *const *args, Py_ssize_t count);
+PyObject *shortcut_bound_details(Shortcut *self, PyObject *const *args, Py_ssize_t count);
+PyObject *shortcut_many(Shortcut *self, PyObject *const *args, Py_ssize_t count);
+
+#endif

@@ -1,0 +1,100 @@
+/* The type of shortcuts: making, freeing and naming them. What they do is in shortcut.c. */
+#include "shortcut.h"
+
+static PyObject *shortcut_heed(Shortcut *self, PyObject *heed)
+{
+    if (heed == Py_None)
+        Py_CLEAR(self->heed);
+    else
+        Py_XSETREF(self->heed, Py_NewRef(heed));
+    Py_RETURN_NONE;
+}
+
+static PyObject *shortcut_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"source", "live", "idle", "queue", "give_back", "discard", "hooks", "clock", "touched",
+                            "running", NULL};
+    PyObject *source, *idle, *queue, *give_back, *discard, *hooks, *clock, *touched, *running;
+    const char *live;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OsO!OOOO!OOO", names, &source, &live, &PyList_Type, &idle, &queue,
+                                     &give_back, &discard, &PyList_Type, &hooks, &clock, &touched, &running))
+        return NULL;
+    Py_ssize_t offset = slot_offset(Py_TYPE(source), live);
+    if (offset < 0)
+        return NULL;
+    if (words.queue == NULL || Py_TYPE(queue) != words.queue) {
+        PyErr_SetString(PyExc_TypeError, "queue is no Queue, or the module was not set up");
+        return NULL;
+    }
+    Shortcut *self = (Shortcut *)type->tp_alloc(type, 0);
+    if (self == NULL)
+        return NULL;
+    self->source = Py_NewRef(source);
+    self->live = offset;
+    self->idle = Py_NewRef(idle);
+    self->queue = Py_NewRef(queue);
+    self->give_back = Py_NewRef(give_back);
+    self->discard = Py_NewRef(discard);
+    self->hooks = Py_NewRef(hooks);
+    self->clock = Py_NewRef(clock);
+    self->touched = touched == Py_None ? NULL : Py_NewRef(touched);
+    self->running = Py_NewRef(running);
+    return (PyObject *)self;
+}
+
+/* idle, queue and hooks stay until the end: the methods read them without looking. */
+static int shortcut_traverse(Shortcut *self, visitproc visit, void *arg)
+{
+    Py_VISIT(self->source);
+    Py_VISIT(self->idle);
+    Py_VISIT(self->queue);
+    Py_VISIT(self->give_back);
+    Py_VISIT(self->discard);
+    Py_VISIT(self->hooks);
+    Py_VISIT(self->clock);
+    Py_VISIT(self->touched);
+    Py_VISIT(self->heed);
+    Py_VISIT(self->running);
+    return 0;
+}
+
+static void shortcut_dealloc(Shortcut *self)
+{
+    PyObject_GC_UnTrack(self);
+    Py_CLEAR(self->source);
+    Py_CLEAR(self->idle);
+    Py_CLEAR(self->queue);
+    Py_CLEAR(self->give_back);
+    Py_CLEAR(self->discard);
+    Py_CLEAR(self->hooks);
+    Py_CLEAR(self->clock);
+    Py_CLEAR(self->touched);
+    Py_CLEAR(self->heed);
+    Py_CLEAR(self->running);
+    Py_TYPE(self)->tp_free((PyObject *)self);
+}
+
+#define METHOD(name, doc) {#name, (PyCFunction)(void (*)(void))shortcut_##name, METH_FASTCALL, doc}
+
+static PyMethodDef shortcut_methods[] = {
+    METHOD(value, "value(flag_key, context, default): the value, or `declined`. Raises GuestTrapError."),
+    METHOD(details, "details(flag_key, context, default): the details, or `declined`. Raises GuestTrapError."),
+    METHOD(bound_value, "bound_value(flag_key, encoded, default): as value, for what was encoded before."),
+    METHOD(bound_details, "bound_details(flag_key, encoded, default): as details, for what was encoded before."),
+    METHOD(many, "many(generation, flags, encoded): {key: value} for a tuple of Learned, or `declined`."),
+    {"heed", (PyCFunction)shortcut_heed, METH_O,
+     "heed(loop): answer only on the event loop of this weak reference; None: everywhere; anything else: nowhere."},
+    {NULL, NULL, 0, NULL},
+};
+
+PyTypeObject ShortcutType = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "pyflagwasm.runtime._native.Shortcut",
+    .tp_basicsize = sizeof(Shortcut),
+    .tp_dealloc = (destructor)shortcut_dealloc,
+    .tp_traverse = (traverseproc)shortcut_traverse,
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .tp_doc = "Evaluations of one place that instances come from, without Python code. See shortcut.c.",
+    .tp_methods = shortcut_methods,
+    .tp_new = shortcut_new,
+};
