@@ -28,7 +28,7 @@ PACKAGES = "apt-get install rustc libstd-rust-dev-wasm32 lld binaryen"
 TARGET = "wasm32-unknown-unknown"
 STACK = 64 * 1024
 MAX_PAGES = 256
-LIMIT = 48 * 1024
+LIMIT = 64 * 1024
 
 
 def find(name: str, variable: str, wanted: str) -> str:
@@ -75,7 +75,7 @@ def build(out: Path, names: bool = False) -> Path:
     )  # fmt: skip
     subprocess.run(
         [
-            wasm_opt, "--enable-bulk-memory", "--enable-nontrapping-float-to-int", "-Oz", *["-g"] * names,
+            wasm_opt, "--enable-bulk-memory", "--enable-nontrapping-float-to-int", "-Oz", "-ocimfs=0", *["-g"] * names,
             str(linked), "-o", str(module),
         ],
         check=True,

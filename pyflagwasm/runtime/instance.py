@@ -19,6 +19,7 @@ RELEASE_FROM = 16 << 10
 _LOW, _HIGH = 0xFFFFFFFF, 32
 _MOST_FUEL = 1 << 62
 _STAGE_FUEL = _MOST_FUEL  # the core verifies in one forward scan of at most max_config bytes
+_ROOM_EDGES = 256  # for what is rounded up in small ones
 _OUTPUT = slice(_abi.SCRATCH_OUTPUT_OFFSET, _abi.SCRATCH_OUTPUT_OFFSET + _abi.SCRATCH_OUTPUT_SIZE)
 _COUNT = _abi.SCRATCH_OUTPUT_OFFSET + _abi.TRACE_COUNT
 _TRUNCATED = _abi.SCRATCH_OUTPUT_OFFSET + _abi.TRACE_TRUNCATED
@@ -133,7 +134,7 @@ class Instance:
         Raises ConfigError if the core refuses it - the compiler is wrong then - and the live one goes on.
         """
         size = len(ir)
-        self.reserve(size)[:] = ir
+        self.reserve(size + room(size))[:size] = ir
         call = (self._released if size >= RELEASE_FROM else self._calls)["config_stage"]
         result = call(size, fuel=_STAGE_FUEL)
         _require(result & _LOW, f"element {result >> _HIGH}")
@@ -187,6 +188,11 @@ class Instance:
         for view in self._guest.views:
             view.release()
         self._guest.close()
+
+
+def room(size: int) -> int:
+    """Bytes behind a configuration of `size` bytes, where the core keeps a form of it that it evaluates sooner."""
+    return max(0, min(2 * size + _ROOM_EDGES, _abi.LIMITS_MAX_CONFIG - size))
 
 
 def _require(status: int, where: str) -> None:

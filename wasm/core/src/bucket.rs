@@ -2,8 +2,8 @@
 
 use crate::abi::{bound_at, bucket_at, encoding, kind, outcome, part_at, part_kind};
 use crate::cbor;
-use crate::config::Node;
-use crate::hash::{murmur3, Murmur3};
+use crate::config::{Node, View};
+use crate::hash::Murmur3;
 use crate::machine::{Machine, BUCKETED};
 use crate::read::{slice, u32_at, u64_at};
 use crate::value::Value;
@@ -18,16 +18,6 @@ impl<'a> Machine<'a> {
         let count = u32_at(spec, bucket_at::PART_COUNT);
         let how = spec.get(bucket_at::ENCODING).copied().unwrap_or(0);
         let not_empty = spec.get(bucket_at::FLAGS).map_or(false, |flags| flags & 1 != 0);
-        let (kind_of_part, arg) = self.part(first);
-        if count == 1 && how == encoding::UTF8 && kind_of_part == part_kind::SLOT {
-            // The common case: one text, hashed in one go.
-            let value = self.hot_slot(arg as u16);
-            if value.kind() != kind::TEXT || (not_empty && value.len() == 0) {
-                return None;
-            }
-            self.spend(value.len() as usize / 64);
-            return Some(self.remember(murmur3(self.fixed_text(value), seed)));
-        }
         let mut hash = Murmur3::new(seed);
         for step in 0..count {
             let (kind_of_part, arg) = self.part(first.wrapping_add(step));
@@ -41,7 +31,9 @@ impl<'a> Machine<'a> {
                 continue;
             }
             let value = self.slot(arg as u16);
-            self.spend(value.len() as usize / 64);
+            if value.kind() == kind::TEXT {
+                self.spend(value.len() as usize / 64);
+            }
             if !self.absorb(&mut hash, value, how, not_empty) {
                 return None;
             }
@@ -85,13 +77,11 @@ impl<'a> Machine<'a> {
     pub(crate) fn rollout(&mut self, node: Node<'_>) -> Option<bool> {
         self.spend(usize::from(node.slot()));
         let hash = self.bucket(node.a())?;
-        let percentage = self.percentage(node.b(), node.slot());
-        // NaN is neither: it fails the second comparison.
-        Some(percentage != 0.0 && f64::from(hash) / f64::from(u32::MAX) <= percentage)
+        Some(admits(percentage(self.config, self.request.now_us, node.b(), u32::from(node.slot())), hash))
     }
 
     /// Where the bucket leads among the bounds.
-    #[inline(always)]
+    #[inline(never)]
     pub(crate) fn split(&mut self, node: Node<'_>) -> u32 {
         let hash = match self.bucket(node.a()) {
             Some(hash) => u64::from(hash),
@@ -111,30 +101,37 @@ impl<'a> Machine<'a> {
         self.outcome = outcome::NO;
         node.no()
     }
+}
 
-    /// The percentage of now, by the `count` segments from `first` on.
-    fn percentage(&self, first: u32, count: u16) -> f64 {
-        use crate::abi::segment_at as at;
-        let now_ms = self.request.now_us.div_euclid(1000);
-        let read = |index: u32, field: usize| {
-            let segment = (index as usize).wrapping_mul(at::SIZE);
-            crate::read::u64_at(self.config.segments, segment.wrapping_add(field))
-        };
-        let mut found = None;
-        for step in 0..u32::from(count) {
-            let index = first.wrapping_add(step);
-            if read(index, at::FROM_MS) as i64 > now_ms {
-                break;
-            }
-            found = Some(index);
+/// Whether the hash lies inside the percentage. NaN is none: it fails the second comparison.
+#[inline(always)]
+pub(crate) fn admits(percentage: f64, hash: u32) -> bool {
+    percentage != 0.0 && f64::from(hash) / f64::from(u32::MAX) <= percentage
+}
+
+/// The percentage of now, by the `count` segments from `first` on.
+#[inline(never)]
+pub(crate) fn percentage(config: &View<'_>, now_us: i64, first: u32, count: u32) -> f64 {
+    use crate::abi::segment_at as at;
+    let now_ms = now_us.div_euclid(1000);
+    let read = |index: u32, field: usize| {
+        let segment = (index as usize).wrapping_mul(at::SIZE);
+        u64_at(config.segments, segment.wrapping_add(field))
+    };
+    let mut found = None;
+    for step in 0..count {
+        let index = first.wrapping_add(step);
+        if read(index, at::FROM_MS) as i64 > now_ms {
+            break;
         }
-        match found {
-            None => 0.0,
-            Some(index) => {
-                let double = |field| f64::from_bits(read(index, field));
-                let (t0, t1, p0, p1) = (double(at::T0), double(at::T1), double(at::P0), double(at::P1));
-                p0 + (p1 - p0) * ((now_ms as f64 - t0) / (t1 - t0))
-            }
+        found = Some(index);
+    }
+    match found {
+        None => 0.0,
+        Some(index) => {
+            let double = |field| f64::from_bits(read(index, field));
+            let (t0, t1, p0, p1) = (double(at::T0), double(at::T1), double(at::P0), double(at::P1));
+            p0 + (p1 - p0) * ((now_ms as f64 - t0) / (t1 - t0))
         }
     }
 }

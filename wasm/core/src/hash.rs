@@ -3,6 +3,8 @@
 //! Here live the streaming form, which buckets of several parts need, and the one for a single slice. What is hashed,
 //! and what becomes of the 32 bits, is the business of the buckets.
 
+use crate::lane::words::below_eight;
+
 #[inline(always)]
 fn mix(hash: u32, word: u32) -> u32 {
     (hash ^ scramble(word)).rotate_left(13).wrapping_mul(5).wrapping_add(0xE654_6B64)
@@ -79,8 +81,23 @@ impl Murmur3 {
         Murmur3 { hash: seed, tail: 0, len: 0 }
     }
 
+    /// Goes on from a state that another one had.
     #[inline(always)]
-    fn push(&mut self, byte: u8) {
+    #[must_use]
+    pub fn resume(hash: u32, tail: u32, len: u32) -> Self {
+        Murmur3 { hash, tail, len }
+    }
+
+    /// The hash so far, the bytes that wait for the rest of their word, and the length so far.
+    #[inline]
+    #[must_use]
+    pub fn state(&self) -> (u32, u32, u32) {
+        (self.hash, self.tail, self.len)
+    }
+
+    /// One byte.
+    #[inline(always)]
+    pub fn push(&mut self, byte: u8) {
         let shift = (self.len & 3) * 8;
         self.tail |= u32::from(byte) << shift;
         self.len = self.len.wrapping_add(1);
@@ -99,15 +116,64 @@ impl Murmur3 {
         self.len = self.len.wrapping_add(4);
     }
 
+    /// The first `count` (0 to 8) bytes of a word whose other bytes are 0.
+    #[inline(always)]
+    pub fn push_part(&mut self, mut word: u64, mut count: u32) {
+        if count >= 4 {
+            self.push_word(word as u32);
+            word >>= 32;
+            count = count.wrapping_sub(4);
+        }
+        let waiting = self.len & 3;
+        let both = u64::from(self.tail) | word << (waiting * 8);
+        self.len = self.len.wrapping_add(count);
+        self.tail = both as u32;
+        if waiting.wrapping_add(count) >= 4 {
+            self.hash = mix(self.hash, both as u32);
+            self.tail = (both >> 32) as u32;
+        }
+    }
+
+    /// Hashes `len` bytes that are read eight at a time: `eight` gives those from an index on, whatever lies behind the
+    /// last one. Returns the bits that any of the bytes has, for whom they must be ASCII.
+    #[inline(always)]
+    pub fn push_text(&mut self, len: usize, eight: impl Fn(usize) -> u64) -> u64 {
+        let (waiting, mut at, mut seen) = (self.len & 3, 0, 0);
+        if waiting != 0 && len.wrapping_add(waiting as usize) >= 4 {
+            // The word that waits is filled up; all others are as they lie there.
+            let word = eight(0);
+            at = 4_usize.wrapping_sub(waiting as usize);
+            seen = word & below_eight(at as u64);
+            self.hash = mix(self.hash, self.tail | (word as u32) << (waiting * 8));
+            self.tail = 0;
+        }
+        let whole = len.wrapping_sub(7);
+        while (at as isize) < whole as isize {
+            let word = eight(at);
+            seen |= word;
+            self.hash = mix(mix(self.hash, word as u32), (word >> 32) as u32);
+            at = at.wrapping_add(8);
+        }
+        let rest = len.wrapping_sub(at);
+        let mut word = eight(at) & below_eight(rest as u64);
+        seen |= word;
+        if rest >= 4 {
+            self.hash = mix(self.hash, word as u32);
+            word >>= 32;
+        }
+        let len = self.len.wrapping_add(len as u32);
+        // Fewer than four bytes in all go on waiting together.
+        self.tail |= (word as u32) << (if at == 0 && rest < 4 { waiting * 8 } else { 0 });
+        self.len = len;
+        seen
+    }
+
     /// Hashes `bytes` as they are.
     pub fn update(&mut self, bytes: &[u8]) {
-        let mut chunks = bytes.chunks_exact(4);
-        for chunk in &mut chunks {
-            self.push_word(word(chunk));
-        }
-        for &byte in chunks.remainder() {
-            self.push(byte);
-        }
+        self.push_text(bytes.len(), |at| match crate::read::array::<8>(bytes, at) {
+            Some(word) => u64::from_le_bytes(*word),
+            None => bytes.get(at..).unwrap_or(&[]).iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+        });
     }
 
     /// Hashes one byte for each UTF-16 unit of `utf8`: the unit itself up to 127, a backslash for any other.

@@ -30,6 +30,7 @@ mod fractional;
 pub mod hash;
 mod iterate;
 mod json;
+pub mod lane;
 mod lists;
 mod lookup;
 pub mod machine;

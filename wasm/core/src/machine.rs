@@ -6,6 +6,7 @@
 use crate::abi::{decision_layout, error_code, kind, limits_layout, op, outcome, reason, space, value_at};
 use crate::columns::Columns;
 use crate::config::{Node, View};
+use crate::lane::{self, Left};
 use crate::read::slice;
 use crate::request::Request;
 use crate::trace::{shown, Trace};
@@ -87,11 +88,27 @@ impl<'a> Machine<'a> {
 
     /// Decides flag number `flag`.
     pub fn evaluate(&mut self, flag: u32) -> u64 {
-        self.evaluate_within(flag, limits_layout::MAX_STEPS as u32)
+        let entry = self.begin(flag);
+        self.run(entry, false);
+        self.decision
     }
 
-    /// Decides flag number `flag` in at most `steps` steps.
-    pub fn evaluate_within(&mut self, flag: u32, steps: u32) -> u64 {
+    /// Goes on in at most `steps` steps where the fast lane was left; from the start where it makes a difference what
+    /// the lane's own nodes would have cost.
+    pub fn resume(&mut self, flag: u32, left: Left, steps: u32) -> u64 {
+        if self.begin(flag) != DONE && left.node != lane::START {
+            self.steps = steps;
+            self.bucket = left.bucket;
+            for call in [left.calls >> 32, left.calls & 0xFFFF_FFFF] {
+                if let Some(node) = (call as u32).checked_sub(1) {
+                    self.push_frame(Frame { node, ..Frame::CALL });
+                }
+            }
+            self.run(left.node, false);
+            if self.steps_left() >= lane::MOST_STEPS {
+                return self.decision;
+            }
+        }
         let entry = self.begin(flag);
         self.steps = steps;
         self.run(entry, false);
@@ -320,12 +337,6 @@ impl<'a> Machine<'a> {
     /// Slot number `index`; Missing if it is not there or refers outside of its heap.
     #[inline(never)]
     pub(crate) fn slot(&self, index: u16) -> Value {
-        self.hot_slot(index)
-    }
-
-    /// The same, in place, for what runs most often.
-    #[inline(always)]
-    pub(crate) fn hot_slot(&self, index: u16) -> Value {
         if self.columns.is_some() {
             if let Some(value) = self.column_slot(index) {
                 return value;
@@ -367,15 +378,7 @@ impl<'a> Machine<'a> {
     /// Constant number `index`.
     #[inline(never)]
     pub(crate) fn constant(&self, index: u32) -> Value {
-        self.hot_constant(index)
-    }
-
-    /// The same, in place, for what runs most often.
-    #[inline(always)]
-    pub(crate) fn hot_constant(&self, index: u32) -> Value {
-        let mut value = Value::read(self.config.values, (index as usize).wrapping_mul(value_at::SIZE));
-        value = value.in_space(space::CONFIG);
-        value
+        Value::read(self.config.values, (index as usize).wrapping_mul(value_at::SIZE)).in_space(space::CONFIG)
     }
 
     /// The bytes of a text that is not in the arena.

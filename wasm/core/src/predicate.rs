@@ -8,9 +8,9 @@ use crate::version::{numeric_matches, SemVer};
 use crate::{decimal, text};
 
 impl<'a> Machine<'a> {
-    #[inline(always)]
+    #[inline(never)]
     pub(crate) fn text_in(&mut self, node: Node<'_>) -> Option<bool> {
-        let value = self.hot_slot(node.slot());
+        let value = self.slot(node.slot());
         if value.kind() != kind::TEXT {
             return None;
         }
@@ -22,7 +22,7 @@ impl<'a> Machine<'a> {
         let mut index = node.a();
         let end = node.a().wrapping_add(node.b());
         while index != end {
-            let constant = self.hot_constant(index);
+            let constant = self.constant(index);
             // The length decides most often, so it is looked at before the bytes are.
             if constant.len() == value.len() && text::same(self.fixed_text(constant), wanted) {
                 return Some(true);
@@ -47,9 +47,9 @@ impl<'a> Machine<'a> {
         false
     }
 
-    #[inline(always)]
+    #[inline(never)]
     pub(crate) fn text_affix(&mut self, node: Node<'_>) -> Option<bool> {
-        let value = self.hot_slot(node.slot());
+        let value = self.slot(node.slot());
         if value.kind() != kind::TEXT {
             return None;
         }
@@ -57,7 +57,7 @@ impl<'a> Machine<'a> {
         let mut index = node.a();
         let end = node.a().wrapping_add(node.b());
         while index != end && !self.is_over() {
-            let part = self.fixed_text(self.hot_constant(index));
+            let part = self.fixed_text(self.constant(index));
             self.spend(part.len() / 256 + 1);
             let holds = match node.op() {
                 op::TEXT_PREFIX => text::starts(whole, part),
@@ -98,7 +98,7 @@ impl<'a> Machine<'a> {
         let (dialect, count) = (node.flags() >> 4, node.b() & 0xFFFF);
         let value = self.slot(node.slot());
         // Each constant is read beside the attribute, which the numeric dialects read anew each time.
-        let each = value.len() as usize / 32 + 4;
+        let each = if value.kind() == kind::TEXT { value.len() as usize / 32 } else { 0 } + 4;
         self.spend((count as usize).saturating_mul(each));
         for index in node.a()..node.a().wrapping_add(count) {
             self.spend(self.constant(index).len() as usize / 32);

@@ -4,8 +4,8 @@ use crate::abi::{request_layout as layout, value_at};
 use crate::read::{array, slice, u32_at, u64_at};
 
 /// The constant words of the header: root offset and file identifier, vtable, padding, the table's distance to it.
-const HEADER: [u64; 3] = [0x5152_4650_0000_0018, 0x0008_0004_0018_000A, 0x0000_0000_0000_0010];
-const TABLE: u64 = 0x0000_0018_0000_0010;
+pub(crate) const HEADER: [u64; 3] = [0x5152_4650_0000_0018, 0x0008_0004_0018_000A, 0x0000_0000_0000_0010];
+pub(crate) const TABLE: u64 = 0x0000_0018_0000_0010;
 
 /// A request that has passed the checks.
 #[derive(Clone, Copy)]
@@ -20,7 +20,7 @@ pub struct Request<'a> {
 
 impl<'a> Request<'a> {
     /// The request at the start of `area`, if it is canonical and has `slot_count` slots.
-    #[inline(always)]
+    #[inline(never)]
     pub fn parse(area: &'a [u8], slot_count: u32) -> Option<Request<'a>> {
         let fixed: &[u8; layout::SLOTS] = array(area, 0)?;
         let slots_size = (slot_count as usize).wrapping_mul(value_at::SIZE);

@@ -7,10 +7,12 @@
 #![deny(clippy::undocumented_unsafe_blocks)]
 
 use core::arch::wasm32::{memory_grow, memory_size};
+use core::mem::size_of;
 use core::ptr::{addr_of, addr_of_mut};
 use pyflagwasm_core::abi::{error_code, limits_layout, scratch_layout, status, FINGERPRINT};
 use pyflagwasm_core::batch;
 use pyflagwasm_core::config::View;
+use pyflagwasm_core::lane::{self, Lane, Left, Row};
 use pyflagwasm_core::machine::{pack_error, Machine};
 use pyflagwasm_core::request::Request;
 use pyflagwasm_core::trace::Trace;
@@ -29,9 +31,13 @@ struct Region {
 struct State {
     live: Region,
     view: View<'static>,
+    lane: Lane<'static>,
     idle: Region,
     staged: Region,
     staged_view: View<'static>,
+    staged_lane: Lane<'static>,
+    /// While flags are decided together: the steps that they have left, all of them.
+    together: Option<u32>,
 }
 
 const NOWHERE: Region = Region { at: 0, len: 0 };
@@ -41,8 +47,16 @@ struct Scratch([u8; scratch_layout::SIZE]);
 
 static mut SCRATCH: Scratch = Scratch([0; scratch_layout::SIZE]);
 static mut WORK: Work = Work::new();
-static mut STATE: State =
-    State { live: NOWHERE, view: View::EMPTY, idle: NOWHERE, staged: NOWHERE, staged_view: View::EMPTY };
+static mut STATE: State = State {
+    live: NOWHERE,
+    view: View::EMPTY,
+    lane: Lane::EMPTY,
+    idle: NOWHERE,
+    staged: NOWHERE,
+    staged_view: View::EMPTY,
+    staged_lane: Lane::EMPTY,
+    together: None,
+};
 
 extern "C" {
     /// The first byte behind the statics; its address is the linker's.
@@ -75,6 +89,11 @@ fn request_area() -> &'static [u8] {
     }
 }
 
+fn scratch() -> lane::Scratch<'static> {
+    // SAFETY: SCRATCH is aligned for words; `evaluate` alone asks for it, and holds no reference to the output area.
+    lane::Scratch { words: unsafe { &*addr_of!(SCRATCH.0).cast() }, bytes: unsafe { &*addr_of!(SCRATCH.0) } }
+}
+
 fn output_area() -> &'static mut [u8] {
     // SAFETY: the range lies inside SCRATCH and does not overlap the request area; each export asks for it once.
     unsafe {
@@ -95,12 +114,27 @@ fn region_bytes_mut(region: Region) -> &'static mut [u8] {
     unsafe { core::slice::from_raw_parts_mut(region.at as *mut u8, region.len) }
 }
 
+/// What lies in a region behind `at`: `count` rows, or as many as there is room for, and the words behind them.
+fn room(at: usize, end: usize, count: usize) -> (&'static mut [Row], &'static mut [u64]) {
+    let at = align(at).min(end);
+    let count = count.min(end.wrapping_sub(at) / size_of::<Row>());
+    let words = at.wrapping_add(count.wrapping_mul(size_of::<Row>()));
+    // SAFETY: aligned, inside of the idle region, behind the configuration, and apart from each other; the region is
+    // not written to again while it is staged or live.
+    unsafe {
+        (
+            core::slice::from_raw_parts_mut(at as *mut Row, count),
+            core::slice::from_raw_parts_mut(words as *mut u64, end.wrapping_sub(words) / size_of::<u64>()),
+        )
+    }
+}
+
 fn align(at: usize) -> usize {
     at.wrapping_add(15) & !15
 }
 
 /// The live configuration and the request in scratch, or the error that stands for their absence.
-#[inline(always)]
+#[inline(never)]
 fn ready() -> Result<(&'static View<'static>, Request<'static>), u8> {
     let state = state();
     if state.live.len == 0 {
@@ -166,8 +200,11 @@ pub extern "C" fn config_stage(len: i32) -> i64 {
     let region = Region { at: state.idle.at, len };
     match verify(region_bytes(region)) {
         Ok(view) => {
-            state.staged = region;
+            let end = state.idle.at.wrapping_add(state.idle.len);
+            let (rows, words) = room(region.at.wrapping_add(len), end, lane::rows(&view));
             state.staged_view = view;
+            state.staged_lane = lane::prepare(&view, rows, words);
+            state.staged = state.idle;
             i64::from(status::OK)
         }
         Err((refusal, index)) => (u64::from(index) << 32 | u64::from(refusal)) as i64,
@@ -183,6 +220,7 @@ pub extern "C" fn config_commit() -> i32 {
     }
     state.live = state.staged;
     state.view = state.staged_view;
+    state.lane = state.staged_lane;
     state.staged = NOWHERE;
     state.idle = NOWHERE;
     i32::from(status::OK)
@@ -191,8 +229,28 @@ pub extern "C" fn config_commit() -> i32 {
 /// Decides one flag.
 #[no_mangle]
 pub extern "C" fn evaluate(flag: i32) -> i64 {
+    let state = state();
+    match lane::decide(&state.view, &state.lane, scratch(), flag as u32) {
+        Ok(packed) => packed as i64,
+        Err(Left { node, bucket, calls }) => go_on(flag, node, bucket, calls),
+    }
+}
+
+/// Decides by the machine, from where the lane was left.
+#[cold]
+#[inline(never)]
+fn go_on(flag: i32, node: u32, bucket: u64, calls: u64) -> i64 {
+    let together = &mut state().together;
+    let left = together.unwrap_or(limits_layout::MAX_STEPS as u32);
+    let most = left.min(limits_layout::MAX_STEPS as u32);
     (match ready() {
-        Ok((view, request)) => Machine::new(view, request, None, work()).evaluate(flag as u32),
+        Ok((view, request)) => {
+            let mut machine = Machine::new(view, request, None, work());
+            let packed = machine.resume(flag as u32, Left { node, bucket, calls }, most);
+            let spent = most.wrapping_sub(machine.steps_left());
+            *together = together.map(|left| left.wrapping_sub(spent));
+            packed
+        }
         Err(code) => pack_error(code),
     }) as i64
 }
@@ -201,24 +259,14 @@ pub extern "C" fn evaluate(flag: i32) -> i64 {
 #[no_mangle]
 pub extern "C" fn evaluate_many(count: i32) -> i32 {
     let count = (count as u32 as usize).min(limits_layout::MAX_MANY);
-    let ready = ready();
-    let work = work();
     // All of them together have a budget as well, so that a crossing ends no matter how many flags are dear.
-    let mut left = limits_layout::MAX_MANY_STEPS as u32;
-    for cell in output_area().chunks_exact_mut(8).take(count) {
-        let packed = match ready {
-            Ok((view, request)) => {
-                let flag = pyflagwasm_core::read::u32_at(cell, 0);
-                let most = left.min(limits_layout::MAX_STEPS as u32);
-                let mut machine = Machine::new(view, request, None, work);
-                let packed = machine.evaluate_within(flag, most);
-                left = left.wrapping_sub(most.wrapping_sub(machine.steps_left()));
-                packed
-            }
-            Err(code) => pack_error(code),
-        };
-        cell.copy_from_slice(&packed.to_le_bytes());
+    state().together = Some(limits_layout::MAX_MANY_STEPS as u32);
+    for index in 0..count {
+        let at = index.wrapping_mul(8);
+        let packed = evaluate(pyflagwasm_core::read::u32_at(output_area(), at) as i32);
+        pyflagwasm_core::read::put(output_area(), at, &packed.to_le_bytes());
     }
+    state().together = None;
     count as i32
 }
 
