@@ -65,7 +65,7 @@ def test_the_core_is_made_once_and_by_one_thread(monkeypatch: pytest.MonkeyPatch
     started = threading.Barrier(4)
 
     class Counted:
-        def __init__(self, wasm: bytes) -> None:
+        def __init__(self, wasm: bytes, *, keep: bool) -> None:
             made.append(wasm)
 
     monkeypatch.setattr(guest, "_core", None)

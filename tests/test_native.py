@@ -1,7 +1,7 @@
 """The C extension: what it answers and what it declines, at odd moments too, with nothing lost or leaked.
 
-The bytes that it writes are in test_native_encode.py. That it answers as the other hosts do in general is what the whole suite shows, which runs on each of them
-(PYFLAGWASM_HOST); here is what only the extension can get wrong.
+The bytes that it writes are in test_native_encode.py. That it answers as the other hosts do in general is what the
+whole suite shows, which runs on each of them (PYFLAGWASM_HOST); here is what only the extension can get wrong.
 """
 
 from __future__ import annotations

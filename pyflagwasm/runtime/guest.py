@@ -24,7 +24,7 @@ from wasmtime import _ffi
 
 from .. import _abi
 from ..errors import AbiMismatchError, GuestTrapError
-from . import extension, portable
+from . import extension, module_cache, portable
 
 MEMORY_LIMIT = 16 << 20
 """Bytes of linear memory that an instance may have; address space reserved for each."""
@@ -115,21 +115,32 @@ def default_host(of: Core) -> str:
 class Core:
     """A compiled core.wasm, checked against this package. Immutable; safe from any thread, and in a forked child.
 
-    doors: the fast ways to call it, or why there are none. Raises AbiMismatchError, which names what differs.
+    doors: the fast ways to call it, or why there are none. keep: whether the machine code may be kept in a file.
+    Raises AbiMismatchError, which names what differs.
     """
 
     __slots__ = ("_pre", "doors", "engine", "scratch_base")
 
-    def __init__(self, wasm: bytes, on: wasmtime.Engine | None = None) -> None:
+    def __init__(self, wasm: bytes, on: wasmtime.Engine | None = None, *, keep: bool = False) -> None:
         self.engine = on or engine()
         self.doors = _DOORS
         try:
-            module = wasmtime.Module(self.engine, wasm)
+            module = self._kept(wasm) if keep else wasmtime.Module(self.engine, wasm)
         except wasmtime.WasmtimeError as error:
             raise AbiMismatchError(f"core.wasm cannot be compiled: {error}") from None
         _compare(module)
         self._pre = wasmtime.Linker(self.engine).instantiate_pre(module)
         self._compare_numbers()
+
+    def _kept(self, wasm: bytes) -> wasmtime.Module:
+        library = os.stat(_ffi.filename)  # another wasmtime would refuse the file
+        return module_cache.cached(
+            wasm,
+            f"{library.st_size} {library.st_mtime_ns}",
+            lambda: wasmtime.Module(self.engine, wasm),
+            lambda code: wasmtime.Module.deserialize(self.engine, code),
+            lambda module: bytes(module.serialize()),
+        )
 
     def instantiate(self) -> tuple[wasmtime.Store, wasmtime.Instance]:
         """A new store with the limits set, and the core in it."""
@@ -222,7 +233,7 @@ def core() -> Core:
                     wasm = resources.files("pyflagwasm").joinpath("core.wasm").read_bytes()
                 except OSError as error:
                     raise AbiMismatchError(f"core.wasm cannot be read: {error}") from None
-                _core = Core(wasm)
+                _core = Core(wasm, keep=True)
     return _core
 
 
@@ -246,8 +257,8 @@ class Addresses(NamedTuple):
     context: int
     evaluate: int
     evaluate_many: int
-    memory: int
     scratch: int
+    memory: int
 
 
 DROPPED = "the instance was dropped"
@@ -275,9 +286,9 @@ def _drop(frame: portable.Frame, views: list[memoryview]) -> None:
 class Guest:
     """One instance of the core in its own store: its exports as callables, and its memory.
 
-    host: one of HOSTS; None is `default_host`. `evaluate` takes a flag index. `calls` has all exports:
-    i32 arguments, an unsigned result, keyword `fuel`. `released` has them without the GIL.
-    views: the owner's views of the memory, which are released when the guest is dropped without `close`.
+    host: one of HOSTS; None is `default_host`. `evaluate` takes a flag index. `calls` has all exports: i32 arguments,
+    an unsigned result, keyword `fuel`; `released` has them without the GIL. views: the owner's views of the memory,
+    which are released when the guest is dropped without `close`.
     Every call raises GuestTrapError once the guest is dead: it trapped, or it was closed or dropped.
     """
 
@@ -292,14 +303,13 @@ class Guest:
         self._exports: Any = instance.exports(self._store)
         self.scratch_base = of.scratch_base
         self._doors = of.doors
-        # The calls hold addresses inside of the store and of the exports, and a caller may keep a call alone.
+        # Calls hold addresses inside of the store and exports, and a caller may keep a call alone.
         self.frame = portable.Frame(_context(self._store), _explain, (self._store, self._exports))
         self.views: list[memoryview] = []
         _frames.add(self.frame)
         self._dropped = weakref.finalize(self, _drop, self.frame, self.views)
         self._dropped.atexit = False
-        self.calls: dict[str, Callable[..., int]] = {}
-        self.released: dict[str, Callable[..., int]] = {}
+        self.calls, self.released = dict[str, Callable[..., int]](), dict[str, Callable[..., int]]()
         self.evaluate: Callable[[int], int]
         if self.host == "public":
             for name in EXPORTS:
@@ -321,17 +331,7 @@ class Guest:
         """`evaluate` as the extension calls it. Raises AbiMismatchError if there is no extension."""
         if extension.FOUND is None:
             raise AbiMismatchError(f"there is no native host: {extension.MISSING_BECAUSE}")
-        at = self.addresses()
-        return extension.FOUND.Call(
-            call=at.call,
-            set_fuel=at.set_fuel,
-            context=at.context,
-            evaluate=at.evaluate,
-            evaluate_many=at.evaluate_many,
-            scratch=at.scratch,
-            fuel=portable.EVALUATION_FUEL,
-            frame=self.frame,
-        )
+        return extension.FOUND.Call(*self.addresses()[:-1], portable.EVALUATION_FUEL, self.frame)
 
     def _address(self, name: str) -> int:
         return ctypes.addressof(self._exports[name]._func)
@@ -345,7 +345,7 @@ class Guest:
         call, set_fuel = (ctypes.cast(symbol, ctypes.c_void_p).value or 0 for symbol in self._doors.held)
         context = self.frame.context.value or 0
         evaluate, many = self._address("evaluate"), self._address("evaluate_many")
-        return Addresses(call, set_fuel, context, evaluate, many, base, base + self.scratch_base)
+        return Addresses(call, set_fuel, context, evaluate, many, base + self.scratch_base, base)
 
     def memory(self) -> memoryview:
         """A new view of all linear memory, as bytes. It does not grow with the memory.
