@@ -75,7 +75,7 @@ def build(out: Path, names: bool = False) -> Path:
     )  # fmt: skip
     subprocess.run(
         [
-            wasm_opt, "--enable-bulk-memory", "--enable-nontrapping-float-to-int", "-Oz", "-ocimfs=0", *["-g"] * names,
+            wasm_opt, "--enable-bulk-memory", "--enable-nontrapping-float-to-int", "-Oz", "-ocimfs=300", *["-g"] * names,
             str(linked), "-o", str(module),
         ],
         check=True,

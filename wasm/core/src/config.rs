@@ -106,7 +106,13 @@ impl Sections {
 #[derive(Clone, Copy)]
 pub struct Node<'a>(&'a [u8; node_at::SIZE]);
 
-impl Node<'_> {
+impl<'a> Node<'a> {
+    /// The node that begins with these bytes.
+    #[inline(always)]
+    pub fn read(bytes: &'a [u8]) -> Option<Node<'a>> {
+        crate::read::array(bytes, 0).map(Node)
+    }
+
     /// `Op`.
     #[inline(always)]
     pub fn op(&self) -> u8 {

@@ -3,7 +3,7 @@
 //! Here live the streaming form, which buckets of several parts need, and the one for a single slice. What is hashed,
 //! and what becomes of the 32 bits, is the business of the buckets.
 
-use crate::lane::words::below_eight;
+use crate::lane::words::{below_eight, eight};
 
 #[inline(always)]
 fn mix(hash: u32, word: u32) -> u32 {
@@ -170,10 +170,7 @@ impl Murmur3 {
 
     /// Hashes `bytes` as they are.
     pub fn update(&mut self, bytes: &[u8]) {
-        self.push_text(bytes.len(), |at| match crate::read::array::<8>(bytes, at) {
-            Some(word) => u64::from_le_bytes(*word),
-            None => bytes.get(at..).unwrap_or(&[]).iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
-        });
+        self.push_text(bytes.len(), |at| eight(bytes, at));
     }
 
     /// Hashes one byte for each UTF-16 unit of `utf8`: the unit itself up to 127, a backslash for any other.

@@ -195,13 +195,12 @@ pub fn decide(view: &View<'_>, lane: &Lane<'_>, scratch: Scratch<'_>, flag: u32)
             }
             op::VERSION => {
                 let (len, place) = text!(head);
-                let version = if len <= 8 {
-                    words::short_version(scratch.eight(place) & words::first(len), len)
-                } else {
-                    words::version(slice(scratch.bytes, place, len as usize))
-                };
+                let mut version = words::short_version(scratch.eight(place) & words::first(len), len);
                 if version == words::NO_VERSION {
-                    break;
+                    version = words::version(slice(scratch.bytes, place, len as usize));
+                    if version == words::NO_VERSION {
+                        break;
+                    }
                 }
                 let version = version >> (head >> 32 & 63);
                 let order = u64::from(if version < operand { order::LESS } else { order::EQUAL });

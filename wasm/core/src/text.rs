@@ -5,20 +5,15 @@ use crate::read::array;
 /// Needles up to this many bytes are compared at each place; longer ones are found by a rolling hash first.
 const SHORT: usize = 32;
 
-/// Whether two texts are the same bytes. Word by word: most are short, and a call to memcmp costs more than they do.
-#[inline(always)]
+/// Whether two texts are the same bytes. Word by word: most are short, and memcmp goes byte by byte.
+#[inline(never)]
 pub fn same(a: &[u8], b: &[u8]) -> bool {
-    a.len() == b.len() && same_length(a, b)
-}
-
-#[inline(always)]
-fn same_length(a: &[u8], b: &[u8]) -> bool {
     let len = a.len();
+    if len != b.len() {
+        return false;
+    }
     if len >= 8 {
         return words::<8>(a, b);
-    }
-    if len >= 4 {
-        return words::<4>(a, b);
     }
     if len >= 2 {
         return words::<2>(a, b);
@@ -41,16 +36,13 @@ fn words<const N: usize>(a: &[u8], b: &[u8]) -> bool {
 }
 
 /// Whether `whole` begins with `part`.
-#[inline(always)]
 pub fn starts(whole: &[u8], part: &[u8]) -> bool {
-    whole.get(..part.len()).map_or(false, |start| same_length(start, part))
+    same(whole.get(..part.len()).unwrap_or(whole), part)
 }
 
 /// Whether `whole` ends with `part`.
-#[inline(always)]
 pub fn ends(whole: &[u8], part: &[u8]) -> bool {
-    let from = whole.len().wrapping_sub(part.len());
-    whole.get(from..).map_or(false, |end| same_length(end, part))
+    same(whole.get(whole.len().wrapping_sub(part.len())..).unwrap_or(whole), part)
 }
 
 /// Whether `part` occurs in `whole`. Takes off `steps` what it costs, and gives up when nothing is left of them.

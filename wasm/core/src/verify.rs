@@ -1,14 +1,14 @@
 //! Everything that evaluation relies on, checked once when a configuration is staged.
 //!
 //! Evaluation reads through checked accessors all the same; this is what turns a damaged configuration into a refusal
-//! instead of a wrong answer.
+//! instead of a wrong answer. Each element is looked at once, by few wide loads, because a swap waits for all of them.
 
 use crate::abi::{
-    bound_at, bucket_at, encoding, error_code, hash_algorithm, kind, limits_layout, loop_kind, op, outcome, part_at,
-    part_kind, reason, reduce, segment_at, space, status, time_unit, value_at, version_dialect,
+    bound_at, bucket_at, encoding, error_code, flag_at, hash_algorithm, kind, limits_layout, loop_kind, node_at, op,
+    outcome, part_at, part_kind, reason, reduce, segment_at, status, time_unit, value_at, version_dialect,
 };
 use crate::config::{Node, Sections, View};
-use crate::read::{u32_at, u64_at};
+use crate::read::{slice, u32_at, u64_at};
 use crate::value::Value;
 
 type Refusal = (u8, u32);
@@ -29,205 +29,300 @@ pub fn verify(bytes: &[u8]) -> Result<View<'_>, Refusal> {
         return Err((status::TOO_LARGE, 0));
     }
     let view = View::new(bytes, &sections);
-    all(sections.values.count, status::BAD_VALUE, |i| value(&view, i))?;
-    all(sections.parts.count, status::BAD_BUCKET, |i| part(&view, &sections, i))?;
-    all(sections.buckets.count, status::BAD_BUCKET, |i| bucket(&view, &sections, i))?;
-    let mut budget = BUDGET;
-    all(sections.nodes.count, status::BAD_NODE, |i| node(&view, &sections, i, &mut budget)).map_err(|refusal| {
-        if budget == 0 {
-            (status::TOO_LARGE, refusal.1)
-        } else {
-            refusal
-        }
-    })?;
-    all(sections.flags.count, status::BAD_FLAG, |i| view.entry(i).map_or(false, |entry| entry < sections.nodes.count))?;
+    let (slots, node_count) = (sections.slot_count, sections.nodes.count);
+    let heap = view.heap.len() as u64;
+    all(view.values, value_at::SIZE, status::BAD_VALUE, |value| good_value(value, heap))?;
+    all(view.parts, part_at::SIZE, status::BAD_BUCKET, |part| good_part(&view, slots, part))?;
+    all(view.buckets, bucket_at::SIZE, status::BAD_BUCKET, |bucket| good_bucket(sections.parts.count, bucket))?;
+    let mut nodes = Nodes { view: &view, sections: &sections, budget: BUDGET, checked: [(0, 0, 0); CHECKED] };
+    let mut index = 0_u32;
+    all(view.nodes, node_at::SIZE, status::BAD_NODE, |bytes| {
+        let good = nodes.good(slots, node_count, index, bytes);
+        index = index.wrapping_add(1);
+        good
+    })
+    .map_err(|refusal| if nodes.budget == 0 { (status::TOO_LARGE, refusal.1) } else { refusal })?;
+    all(view.flags, flag_at::SIZE, status::BAD_FLAG, |flag| u32_at(flag, flag_at::ENTRY) < node_count)?;
     Ok(view)
 }
 
-fn all(count: u32, refusal: u8, mut good: impl FnMut(u32) -> bool) -> Result<(), Refusal> {
-    match (0..count).find(|index| !good(*index)) {
+#[inline(always)]
+fn all<'a>(
+    elements: &'a [u8],
+    size: usize,
+    refusal: u8,
+    mut good: impl FnMut(&'a [u8]) -> bool,
+) -> Result<(), Refusal> {
+    match elements.chunks_exact(size).position(|element| !good(element)) {
         None => Ok(()),
-        Some(index) => Err((refusal, index)),
+        Some(index) => Err((refusal, index as u32)),
     }
 }
 
 /// Whether `first .. first + count` lies inside an array of `size` elements.
 fn inside(first: u32, count: u32, size: u32) -> bool {
-    first.checked_add(count).map_or(false, |end| end <= size)
+    u64::from(first) + u64::from(count) <= u64::from(size)
 }
 
-fn value(view: &View<'_>, index: u32) -> bool {
-    let at = (index as usize).wrapping_mul(value_at::SIZE);
-    let stored = view.values.get(at.wrapping_add(value_at::KIND)).copied().unwrap_or(u8::MAX);
-    let read = Value::read(view.values, at);
-    let aligned = read.kind() < kind::LIST || read.bits % 8 == 0;
-    stored == read.kind() && read.fits(view.heap.len()) && aligned && read.kind() != kind::MISSING
+#[inline(always)]
+fn good_value(bytes: &[u8], heap: u64) -> bool {
+    let (head, bits) = (u64_at(bytes, 0), u64_at(bytes, value_at::BITS));
+    let (kind, len) = (head as u8, head >> 32);
+    let unit = match kind {
+        kind::TEXT => 1,
+        kind::LIST => 16,
+        _ => 32,
+    };
+    let refers = kind >= kind::TEXT;
+    kind > kind::MISSING
+        && kind <= kind::OBJECT
+        && (!refers || bits <= heap && bits + len * unit <= heap && (kind == kind::TEXT || bits % 8 == 0))
 }
 
-#[inline(never)]
-fn constant(view: &View<'_>, index: u32) -> Value {
-    let mut value = Value::read(view.values, (index as usize).wrapping_mul(value_at::SIZE));
-    value = value.in_space(space::CONFIG);
-    value
-}
-
-fn part(view: &View<'_>, sections: &Sections, index: u32) -> bool {
-    let at = (index as usize).wrapping_mul(part_at::SIZE);
-    let arg = u32_at(view.parts, at.wrapping_add(part_at::ARG));
-    match view.parts.get(at.wrapping_add(part_at::KIND)) {
-        Some(&part_kind::LITERAL) => arg < sections.values.count && constant(view, arg).kind() == kind::TEXT,
-        Some(&part_kind::SLOT) => arg < sections.slot_count,
+#[inline(always)]
+fn good_part(view: &View<'_>, slots: u32, bytes: &[u8]) -> bool {
+    let arg = u32_at(bytes, part_at::ARG);
+    match bytes.first() {
+        Some(&part_kind::LITERAL) => kind_of(view, arg) == kind::TEXT,
+        Some(&part_kind::SLOT) => arg < slots,
         _ => false,
     }
 }
 
-fn bucket(view: &View<'_>, sections: &Sections, index: u32) -> bool {
-    let at = (index as usize).wrapping_mul(bucket_at::SIZE);
-    let byte = |field: usize| view.buckets.get(at.wrapping_add(field)).copied().unwrap_or(u8::MAX);
-    let word = |field: usize| u32_at(view.buckets, at.wrapping_add(field));
+/// The kind of constant number `index`; Missing if there is none.
+#[inline(always)]
+fn kind_of(view: &View<'_>, index: u32) -> u8 {
+    u32_at(view.values, (index as usize).wrapping_mul(value_at::SIZE)) as u8
+}
+
+#[inline(always)]
+fn good_bucket(parts: u32, bytes: &[u8]) -> bool {
+    let byte = |at: usize| bytes.get(at).copied().unwrap_or(u8::MAX);
+    let count = u32_at(bytes, bucket_at::PART_COUNT);
     byte(bucket_at::ALGORITHM) == hash_algorithm::MURMUR3X86
         && byte(bucket_at::ENCODING) <= encoding::CBOR
         && byte(bucket_at::REDUCE) == reduce::FULL32
         && byte(bucket_at::FLAGS) <= 1
-        && word(bucket_at::PART_COUNT) >= 1
-        && inside(word(bucket_at::FIRST_PART), word(bucket_at::PART_COUNT), sections.parts.count)
+        && count >= 1
+        && inside(u32_at(bytes, bucket_at::FIRST_PART), count, parts)
 }
 
-/// Which targets an operation uses, as bits: yes, no, unknown.
-const YES: u8 = 1;
-const NO: u8 = 2;
-const UNKNOWN: u8 = 4;
+// ------------------------------------------------------------ what each operation needs
 
-fn targets(op: u8) -> u8 {
+/// Bits of a rule: the targets that are used, and whether there is a slot.
+const YES: u32 = 1;
+const NO: u32 = 2;
+const UNKNOWN: u32 = 4;
+const SLOT: u32 = 8;
+/// How many constants from `a` on.
+const ONE: u32 = 0x10;
+const COUNT_B: u32 = 0x20;
+const COUNT_LOW_B: u32 = 0x30;
+const COUNTS: u32 = 0x30;
+/// More has to be looked at.
+const MORE: u32 = 0x40;
+/// Bits 8..16: the kinds of constants that it takes. Bits 16..24: the highest `flags`.
+const ANY: u32 = 0xFE00;
+const TEXT: u32 = 0x100 << kind::TEXT;
+const INT: u32 = 0x100 << kind::INT;
+const FLOAT: u32 = 0x100 << kind::FLOAT;
+
+const fn most(flags: u8) -> u32 {
+    (flags as u32) << 16
+}
+
+const RULES: [u32; op::ITERATE_NEXT as usize + 1] = {
+    let mut rules = [0; op::ITERATE_NEXT as usize + 1];
+    let mut op = 0;
+    while op < rules.len() {
+        rules[op] = rule(op as u8);
+        op += 1;
+    }
+    rules
+};
+
+const fn rule(op: u8) -> u32 {
+    let all = YES | NO | UNKNOWN;
     match op {
-        op::DECIDE | op::FAIL | op::RETURN => 0,
-        op::DECIDE_TEXT => NO | UNKNOWN,
-        op::SPLIT => NO | UNKNOWN,
-        op::CALL | op::TEXT_IN..=op::VERSION | op::ROLLOUT => YES | NO | UNKNOWN,
-        op::KIND_IN | op::TRUTHY | op::EQUAL_CONST..=op::NOW_AT_LEAST => YES | NO,
-        op::BRANCH_TRUTHY..=op::BRANCH_BLANK | op::ITERATE_BEGIN => YES | NO,
-        _ => YES,
+        op::DECIDE => MORE | most(reason::STALE),
+        op::FAIL => MORE | most(u8::MAX),
+        op::DECIDE_TEXT => NO | UNKNOWN | COUNT_B | TEXT | most(reason::STALE),
+        op::CALL => all | MORE | most(u8::MAX),
+        op::RETURN => most(outcome::UNKNOWN),
+        op::KIND_IN | op::TRUTHY => YES | NO | SLOT | most(u8::MAX),
+        op::TEXT_IN => all | SLOT | COUNT_B | TEXT | MORE | most(1),
+        op::TEXT_PREFIX..=op::TEXT_CONTAINS => all | SLOT | COUNT_B | TEXT | most(u8::MAX),
+        op::NUMBER_COMPARE => all | SLOT | COUNT_B | INT | FLOAT | MORE | most(7),
+        op::BOOL_IN => all | SLOT | most(u8::MAX),
+        op::VERSION => all | SLOT | COUNT_LOW_B | TEXT | MORE | most(version_dialect::NUMERIC_RAW << 4 | 7),
+        op::EQUAL_CONST => YES | NO | SLOT | ONE | ANY | most(1),
+        op::COMPARE_CONST => YES | NO | SLOT | ONE | ANY | MORE | most(7),
+        op::IN_CONST => YES | NO | SLOT | COUNT_B | ANY | most(u8::MAX),
+        op::CONTAINS_CONST => YES | NO | SLOT | ONE | ANY | most(u8::MAX),
+        op::NOW_AT_LEAST => YES | NO | ONE | INT | most(u8::MAX),
+        op::ROLLOUT => all | MORE | most(u8::MAX),
+        op::SPLIT => NO | UNKNOWN | MORE | most(u8::MAX),
+        op::PUSH_CONST => YES | ONE | ANY | most(u8::MAX),
+        op::PUSH_SLOT => YES | SLOT | most(u8::MAX),
+        op::PUSH_NOW => YES | most(time_unit::SECOND),
+        op::PUSH_ITEM => YES | most(outcome::UNKNOWN),
+        op::PATH => YES | COUNT_B | TEXT | most(u8::MAX),
+        op::BRANCH_TRUTHY | op::BRANCH_BLANK => YES | NO | most(u8::MAX),
+        op::BRANCH_KEEP => YES | NO | most(1),
+        op::TRUTH => YES | most(1),
+        op::EQUAL => YES | most(3),
+        op::COMPARE => YES | MORE | most(7),
+        op::SUBTRACT => YES | MORE | most(u8::MAX),
+        op::FRACTIONAL => YES | SLOT | MORE | most(1),
+        op::ITERATE_BEGIN => YES | NO | most(loop_kind::REDUCE),
+        _ => YES | most(u8::MAX),
     }
 }
 
-fn node(view: &View<'_>, sections: &Sections, index: u32, budget: &mut u32) -> bool {
-    let node = match view.node(index) {
-        Some(node) if node.op() <= op::ITERATE_NEXT => node,
-        _ => return false,
-    };
-    let forward = |target: u32| target > index && target < sections.nodes.count;
-    let used = targets(node.op());
-    (used & YES == 0 || forward(node.yes()))
-        && (used & NO == 0 || forward(node.no()))
-        && (used & UNKNOWN == 0 || forward(node.unknown()))
-        && operands(view, sections, node, &forward, budget)
-        && *budget > 0
+/// Runs of constants that are remembered as checked: nodes share them.
+const CHECKED: usize = 16;
+
+/// Where a run is remembered: its kinds and its order in different places.
+fn place(first: u32, what: u32) -> usize {
+    (first ^ what << 3) as usize % CHECKED
 }
 
-/// Kinds of constants that an operation takes, as bits.
-const ANY: u32 = u32::MAX;
-const TEXT: u32 = 1 << kind::TEXT;
-const INT: u32 = 1 << kind::INT;
-const FLOAT: u32 = 1 << kind::FLOAT;
+struct Nodes<'a> {
+    view: &'a View<'a>,
+    sections: &'a Sections,
+    budget: u32,
+    /// First constant, number of constants, and 1 if they are sorted texts; the bits of their kinds.
+    checked: [(u32, u32, u32); CHECKED],
+}
 
-fn operands(
-    view: &View<'_>,
-    sections: &Sections,
-    node: Node<'_>,
-    forward: &dyn Fn(u32) -> bool,
-    budget: &mut u32,
-) -> bool {
-    // Whether the operation reads a slot, and how many constants of which kinds from `a` on.
-    let (reads_slot, count, kinds) = match node.op() {
-        op::KIND_IN | op::TRUTHY | op::BOOL_IN | op::PUSH_SLOT | op::FRACTIONAL => (true, 0, ANY),
-        op::TEXT_IN..=op::TEXT_CONTAINS => (true, node.b(), TEXT),
-        op::VERSION => (true, node.b() & 0xFFFF, TEXT),
-        op::NUMBER_COMPARE => (true, node.b(), INT | FLOAT),
-        op::IN_CONST => (true, node.b(), ANY),
-        op::EQUAL_CONST | op::COMPARE_CONST | op::CONTAINS_CONST => (true, 1, ANY),
-        op::NOW_AT_LEAST => (false, 1, INT),
-        op::PUSH_CONST => (false, 1, ANY),
-        op::DECIDE_TEXT | op::PATH => (false, node.b(), TEXT),
-        _ => (false, 0, ANY),
-    };
-    let many = u32::from(node.slot());
-    let looked_at = if kinds == ANY { many } else { count.min(sections.values.count) };
-    *budget = budget.saturating_sub(looked_at);
-    if (reads_slot && many >= sections.slot_count) || *budget == 0 || !constants(view, node.a(), count, kinds) {
-        return false;
+impl Nodes<'_> {
+    #[inline(always)]
+    fn good(&mut self, slots: u32, node_count: u32, index: u32, bytes: &[u8]) -> bool {
+        let node = match Node::read(bytes) {
+            Some(node) => node,
+            None => return false,
+        };
+        let rule = match RULES.get(usize::from(node.op())) {
+            Some(rule) => *rule,
+            None => return false,
+        };
+        // Targets lie behind the node.
+        let behind = index.wrapping_add(1);
+        let room = node_count.wrapping_sub(behind);
+        let far = |target: u32| target.wrapping_sub(behind) >= room;
+        let bad = (rule & YES != 0) & far(node.yes())
+            | (rule & NO != 0) & far(node.no())
+            | (rule & UNKNOWN != 0) & far(node.unknown())
+            | (rule & SLOT != 0) & (u32::from(node.slot()) >= slots)
+            | (u32::from(node.flags()) > rule >> 16);
+        let count = match rule & COUNTS {
+            0 => 0,
+            ONE => 1,
+            COUNT_B => node.b(),
+            _ => node.b() & 0xFFFF,
+        };
+        // One that is not there is of no kind.
+        let fits = match count {
+            0 => true,
+            1 => rule >> 8 >> (kind_of(self.view, node.a()) & 7) & 1 != 0,
+            _ => self.constants(node.a(), count, rule & ANY),
+        };
+        !bad && fits && (rule & MORE == 0 || self.more(index, node))
     }
-    let most = match node.op() {
-        op::DECIDE | op::DECIDE_TEXT => reason::STALE,
-        op::RETURN | op::PUSH_ITEM => outcome::UNKNOWN,
-        op::TEXT_IN | op::EQUAL_CONST | op::BRANCH_KEEP | op::TRUTH | op::FRACTIONAL => 1,
-        op::NUMBER_COMPARE | op::COMPARE_CONST | op::COMPARE => 7,
-        op::VERSION => version_dialect::NUMERIC_RAW << 4 | 7,
-        op::PUSH_NOW => time_unit::SECOND,
-        op::EQUAL => 3,
-        op::ITERATE_BEGIN => loop_kind::REDUCE,
-        _ => u8::MAX,
-    };
-    let prefix = node.b() >> 16;
-    node.flags() <= most
-        && match node.op() {
-            op::DECIDE => node.a() <= 0xFFFF && node.b() <= 0xFFFF,
-            op::FAIL => node.a() >= 1 && node.a() <= u32::from(error_code::NO_CONFIG) && node.b() <= 0xFFFF,
-            op::CALL => forward(node.a()),
-            op::TEXT_IN => node.flags() == 0 || sorted(view, node, budget),
-            op::NUMBER_COMPARE | op::COMPARE_CONST => node.flags() >= 1,
-            op::COMPARE => node.flags() >= 1 && (node.a() == 2 || node.a() == 3),
-            op::SUBTRACT => node.a() == 1 || node.a() == 2,
+
+    /// Takes steps off the budget. Whether there are any left.
+    fn spend(&mut self, steps: u32) -> bool {
+        self.budget = self.budget.saturating_sub(steps);
+        self.budget > 0
+    }
+
+    /// Whether `count` constants from `first` on are there and of these kinds.
+    #[inline(never)]
+    fn constants(&mut self, first: u32, count: u32, kinds: u32) -> bool {
+        let here = inside(first, count, self.sections.values.count);
+        if !here || kinds == ANY || self.is_checked(first, count, kinds) {
+            return here && self.spend(1);
+        }
+        let good = self.spend(count)
+            && (first..first.wrapping_add(count)).all(|index| kinds >> 8 >> (kind_of(self.view, index) & 31) & 1 != 0);
+        self.remember(good, first, count, kinds)
+    }
+
+    fn is_checked(&self, first: u32, count: u32, what: u32) -> bool {
+        self.checked.get(place(first, what)) == Some(&(first, count, what))
+    }
+
+    fn remember(&mut self, good: bool, first: u32, count: u32, what: u32) -> bool {
+        if let (true, Some(room)) = (good, self.checked.get_mut(place(first, what))) {
+            *room = (first, count, what);
+        }
+        good
+    }
+
+    #[inline(always)]
+    fn more(&mut self, index: u32, node: Node<'_>) -> bool {
+        let (a, b, flags) = (node.a(), node.b(), node.flags());
+        let many = u32::from(node.slot());
+        let prefix = b >> 16;
+        match node.op() {
+            op::DECIDE => a <= 0xFFFF && b <= 0xFFFF,
+            op::FAIL => a >= 1 && a <= u32::from(error_code::NO_CONFIG) && b <= 0xFFFF,
+            op::CALL => self.is_target(index, a),
+            op::TEXT_IN => flags == 0 || self.sorted(a, b),
+            op::NUMBER_COMPARE | op::COMPARE_CONST => flags >= 1,
+            op::COMPARE => flags >= 1 && (a == 2 || a == 3),
+            op::SUBTRACT => a == 1 || a == 2,
             op::VERSION => {
-                node.flags() & 8 == 0
-                    && prefix <= 2
-                    && (prefix == 0 || node.flags() < 8)
-                    && (prefix > 0 || node.flags() & 7 > 0)
+                flags & 8 == 0 && prefix <= 2 && (prefix == 0 || flags < 8) && (prefix > 0 || flags & 7 > 0)
             }
-            op::FRACTIONAL => constants(view, node.b(), 1, TEXT),
+            op::FRACTIONAL => self.constants(b, 1, TEXT),
             op::ROLLOUT => {
-                node.a() < sections.buckets.count
-                    && inside(node.b(), many, sections.segments.count)
-                    && ascending(view, node.b(), many)
+                a < self.sections.buckets.count
+                    && inside(b, many, self.sections.segments.count)
+                    && self.spend(many)
+                    && ascending(slice(self.view.segments, at(b, segment_at::SIZE), at(many, segment_at::SIZE)))
             }
             op::SPLIT => {
-                let bound = |step: u32| {
-                    let at = (node.b().wrapping_add(step) as usize).wrapping_mul(bound_at::SIZE);
-                    forward(u32_at(view.bounds, at.wrapping_add(bound_at::NODE)))
-                };
-                node.a() < sections.buckets.count
-                    && inside(node.b(), many, sections.bounds.count)
-                    && (0..many).all(bound)
+                a < self.sections.buckets.count
+                    && inside(b, many, self.sections.bounds.count)
+                    && self.spend(many)
+                    && slice(self.view.bounds, at(b, bound_at::SIZE), at(many, bound_at::SIZE))
+                        .chunks_exact(bound_at::SIZE)
+                        .all(|bound| self.is_target(index, u32_at(bound, bound_at::NODE)))
             }
             _ => true,
         }
+    }
+
+    fn is_target(&self, index: u32, target: u32) -> bool {
+        target > index && target < self.sections.nodes.count
+    }
+
+    /// Whether the texts are strictly ascending by bytes.
+    #[inline(never)]
+    fn sorted(&mut self, first: u32, count: u32) -> bool {
+        if self.is_checked(first, count, TEXT | 1) {
+            return true;
+        }
+        let view = self.view;
+        let text = |index: u32| {
+            let value = Value::read(view.values, at(index, value_at::SIZE));
+            slice(view.heap, value.at(), value.len() as usize)
+        };
+        let good = (first.wrapping_add(1)..first.wrapping_add(count)).all(|index| {
+            let (before, after) = (text(index.wrapping_sub(1)), text(index));
+            self.spend(before.len() as u32 / 32) && before < after
+        });
+        self.remember(good, first, count, TEXT | 1)
+    }
 }
 
-/// Whether `count` constants from `first` on are there and of these kinds.
-#[inline(never)]
-fn constants(view: &View<'_>, first: u32, count: u32, kinds: u32) -> bool {
-    count == 0
-        || inside(first, count, (view.values.len() / value_at::SIZE) as u32)
-            && (kinds == ANY
-                || (0..count).all(|step| kinds >> (constant(view, first.wrapping_add(step)).kind() & 31) & 1 != 0))
+fn at(index: u32, size: usize) -> usize {
+    (index as usize).wrapping_mul(size)
 }
 
-/// Strictly ascending by bytes.
-fn sorted(view: &View<'_>, node: Node<'_>, budget: &mut u32) -> bool {
-    let text = |step: u32| {
-        let value = constant(view, node.a().wrapping_add(step));
-        crate::read::slice(view.heap, value.at(), value.len() as usize)
-    };
-    (1..node.b()).all(|step| {
-        let (before, after) = (text(step.wrapping_sub(1)), text(step));
-        *budget = budget.saturating_sub(before.len() as u32 / 32);
-        *budget > 0 && before < after
-    })
-}
-
-fn ascending(view: &View<'_>, first: u32, count: u32) -> bool {
-    let from = |step: u32| {
-        let at = (first.wrapping_add(step) as usize).wrapping_mul(segment_at::SIZE);
-        u64_at(view.segments, at.wrapping_add(segment_at::FROM_MS)) as i64
-    };
-    (1..count).all(|step| from(step.wrapping_sub(1)) < from(step))
+fn ascending(segments: &[u8]) -> bool {
+    let mut from = segments.chunks_exact(segment_at::SIZE).map(|segment| u64_at(segment, segment_at::FROM_MS) as i64);
+    let first = from.next();
+    first.map_or(true, |first| from.try_fold(first, |before, next| (before < next).then_some(next)).is_some())
 }

@@ -37,11 +37,10 @@ pub fn prepare<'a>(view: &View<'_>, rows: &'a mut [Row], words: &'a mut [u64]) -
     let mut tables = Tables::new(view, words);
     let count = (view.nodes.len() / node_at::SIZE).min(nodes.len());
     let nodes = nodes.split_at_mut(count).0;
-    for (index, room) in nodes.iter_mut().enumerate() {
-        *room = match view.node(index as u32) {
-            Some(from) => node(view, buckets, &mut tables, from),
-            None => [0; 4],
-        };
+    for (bytes, room) in view.nodes.chunks_exact(node_at::SIZE).zip(nodes.iter_mut()) {
+        if let Some(from) = Node::read(bytes) {
+            *room = node(view, buckets, &mut tables, from);
+        }
     }
     Lane { nodes, buckets, words: tables.words }
 }
@@ -61,23 +60,19 @@ fn constant(view: &View<'_>, index: u32) -> Value {
     Value::read(view.values, (index as usize).wrapping_mul(value_at::SIZE))
 }
 
-/// The first eight bytes of a text, 0 behind its end.
-fn first_eight(text: &[u8]) -> u64 {
-    match array::<8>(text, 0) {
-        Some(bytes) => u64::from_le_bytes(*bytes),
-        None => text.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+/// The first eight bytes of a constant text, 0 behind its end. Most have something behind them in the heap.
+#[inline(always)]
+fn first_eight(view: &View<'_>, value: Value) -> u64 {
+    match array::<8>(view.heap, value.at()) {
+        Some(bytes) => u64::from_le_bytes(*bytes) & words::first(u64::from(value.len())),
+        None => words::eight(text_of(view, value), 0),
     }
-}
-
-fn last_eight(text: &[u8]) -> u64 {
-    first_eight(text.get(text.len().saturating_sub(8)..).unwrap_or(&[]))
 }
 
 /// Bit of a prepared bucket's first word: the lane can hash it.
 const HASHED: u64 = 1 << 8;
 
 fn bucket(view: &View<'_>, record: &[u8]) -> Row {
-    const UNKNOWN: Row = [0; 4];
     let byte = |at: usize| record.get(at).copied().unwrap_or(0);
     let backslash = byte(bucket_at::ENCODING) == encoding::BACKSLASH;
     let mut flags = match byte(bucket_at::ENCODING) {
@@ -91,12 +86,12 @@ fn bucket(view: &View<'_>, record: &[u8]) -> Row {
     let (first, count) = (u32_at(record, bucket_at::FIRST_PART), u32_at(record, bucket_at::PART_COUNT));
     let mut hash = Murmur3::new(u32_at(record, bucket_at::SEED));
     let (mut slot, mut behind) = (None, &[][..]);
-    for index in first..first.wrapping_add(count.min(4)) {
-        let at = (index as usize).wrapping_mul(part_at::SIZE);
-        let arg = u32_at(view.parts, at.wrapping_add(part_at::ARG));
-        if view.parts.get(at.wrapping_add(part_at::KIND)) != Some(&part_kind::LITERAL) {
+    let at = |index: u32| (index as usize).wrapping_mul(part_at::SIZE);
+    for part in slice(view.parts, at(first), at(count.min(4))).chunks_exact(part_at::SIZE) {
+        let arg = u32_at(part, part_at::ARG);
+        if part.first() != Some(&part_kind::LITERAL) {
             if slot.is_some() {
-                return UNKNOWN;
+                return [0; 4];
             }
             slot = Some(arg);
             continue;
@@ -104,11 +99,11 @@ fn bucket(view: &View<'_>, record: &[u8]) -> Row {
         let literal = text_of(view, constant(view, arg));
         if slot.is_some() {
             if !behind.is_empty() || literal.len() > 8 || (backslash && !literal.is_ascii()) {
-                return UNKNOWN;
+                return [0; 4];
             }
             behind = literal;
         } else if literal.len() > MOST_LITERAL {
-            return UNKNOWN;
+            return [0; 4];
         } else if backslash {
             hash.update_backslash(literal);
         } else {
@@ -121,165 +116,154 @@ fn bucket(view: &View<'_>, record: &[u8]) -> Row {
             u64::from(flags) | HASHED | slot_at(slot) << 16,
             u64::from(hash) | u64::from(tail) << 32,
             u64::from(len) | (behind.len() as u64) << 32,
-            first_eight(behind),
+            words::eight(behind, 0),
         ],
-        _ => UNKNOWN,
+        _ => [0; 4],
     }
 }
 
-/// What a node is prepared from.
-#[derive(Clone, Copy)]
-struct Operands {
-    op: u8,
-    flags: u8,
-    count: u32,
-    yes: u32,
-    no: u32,
-    unknown: u32,
-    second: u32,
-    operand: u64,
+/// What is prepared of an operation: operation, flags and count; second operand; operand.
+type Draft = (u64, u32, u64);
+
+/// Of one that the lane does not know.
+const UNKNOWN: Draft = (prepared::LEAVE as u64, 0, 0);
+
+#[inline(always)]
+fn head(op: u8, flags: u8, count: u32) -> u64 {
+    u64::from(op) | u64::from(flags) << 8 | u64::from(count) << 32
 }
 
+#[inline(always)]
 fn node(view: &View<'_>, buckets: &[Row], tables: &mut Tables<'_>, node: Node<'_>) -> Row {
-    match operands(view, buckets, tables, node) {
-        None => [u64::from(prepared::LEAVE), 0, 0, 0],
-        Some(of) => [
-            u64::from(of.op) | u64::from(of.flags) << 8 | slot_at(u32::from(node.slot())) << 16 & 0xFFFF_0000
-                | u64::from(of.count) << 32,
-            u64::from(of.yes) | u64::from(of.second) << 32,
-            u64::from(of.unknown) | u64::from(of.no) << 32,
-            of.operand,
-        ],
-    }
-}
-
-fn operands(view: &View<'_>, buckets: &[Row], tables: &mut Tables<'_>, node: Node<'_>) -> Option<Operands> {
     let (a, b, flags) = (node.a(), node.b(), node.flags());
-    let none = Operands {
-        op: 0,
-        flags,
-        count: 0,
-        yes: node.yes(),
-        no: node.no(),
-        unknown: node.unknown(),
-        second: 0,
-        operand: u64::from(a),
-    };
-    let simple = |op: u8| Some(Operands { op, ..none });
-    match node.op() {
-        op::DECIDE => {
-            let operand = pack(a, b, flags, error_code::NONE, 0);
-            Some(Operands { op: prepared::DECIDE, operand, ..none })
+    let (mut yes, mut no, mut unknown) = (node.yes(), node.no(), node.unknown());
+    let plain = |op: u8, operand: u64| (head(op, flags, 0), 0, operand);
+    let (head, second, operand) = match node.op() {
+        op::DECIDE => plain(prepared::DECIDE, pack(a, b, flags, error_code::NONE, 0)),
+        op::FAIL => plain(prepared::DECIDE, pack(decision_layout::NONE as u32, b, reason::ERROR, a as u8, 0)),
+        op::JUMP => plain(prepared::JUMP, 0),
+        op::CALL => plain(prepared::CALL, u64::from(a)),
+        op::RETURN => plain(prepared::RETURN, 0),
+        op::KIND_IN => {
+            // "Is it a text" in front of what hashes that text: one node does both.
+            let next = view.node(yes).filter(|next| a & 0xFF == 1 << kind::TEXT && hashes(buckets, *next, node));
+            match next {
+                Some(next) if no == next.unknown() => {
+                    (yes, no, unknown) = (next.yes(), next.no(), no);
+                    let (head, second, operand) = hashed(buckets, next);
+                    (head | TYPED, second, operand)
+                }
+                _ => plain(prepared::KIND_IN, u64::from(a)),
+            }
         }
-        op::FAIL => {
-            let operand = pack(decision_layout::NONE as u32, b, reason::ERROR, a as u8, 0);
-            Some(Operands { op: prepared::DECIDE, operand, ..none })
-        }
-        op::JUMP => simple(prepared::JUMP),
-        op::CALL => simple(prepared::CALL),
-        op::RETURN => simple(prepared::RETURN),
-        op::KIND_IN => text_hashed(view, buckets, node, none).or_else(|| simple(prepared::KIND_IN)),
-        op::TRUTHY => simple(prepared::TRUTHY),
-        op::BOOL_IN => simple(prepared::BOOL_IN),
-        op::NOW_AT_LEAST => Some(Operands { op: prepared::NOW_AT_LEAST, operand: constant(view, a).bits, ..none }),
-        op::TEXT_IN if b == 1 => equal_text(view, constant(view, a), Operands { flags: TYPED_FLAG, ..none }),
+        op::TRUTHY => plain(prepared::TRUTHY, 0),
+        op::BOOL_IN => plain(prepared::BOOL_IN, u64::from(a)),
+        op::NOW_AT_LEAST => plain(prepared::NOW_AT_LEAST, constant(view, a).bits),
+        op::TEXT_IN if b == 1 => equal_text(view, constant(view, a), TYPED_FLAG),
         // In any order each member costs the machine a step, so that many would not be within MOST_STEPS.
-        op::TEXT_IN if flags & 1 == 0 && b > MOST_UNSORTED => None,
-        op::TEXT_IN => {
-            let (first, shift) = tables.of(view, a, b)?;
-            Some(Operands {
-                op: prepared::TEXT_IN,
-                flags: TYPED_FLAG | shift,
-                count: u32::MAX.wrapping_shr(u32::from(shift).wrapping_sub(32)),
-                second: first,
-                ..none
-            })
-        }
-        op::TEXT_PREFIX | op::TEXT_SUFFIX if b == 1 => affix(view, node.op(), constant(view, a), none),
+        op::TEXT_IN if flags & 1 != 0 || b <= MOST_UNSORTED => match tables.of(view, a, b) {
+            Some((first, shift)) => {
+                let mask = u32::MAX.wrapping_shr(u32::from(shift).wrapping_sub(32));
+                (head(prepared::TEXT_IN, TYPED_FLAG | shift, mask), first, 0)
+            }
+            None => UNKNOWN,
+        },
+        op::TEXT_PREFIX | op::TEXT_SUFFIX if b == 1 => affix(view, node.op(), constant(view, a)),
         op::NUMBER_COMPARE if b == 1 => {
-            let operand = constant(view, a).scalar_number().to_float().to_bits();
-            Some(Operands { op: prepared::NUMBER, flags: TYPED_FLAG | flags, operand, ..none })
+            let number = constant(view, a).scalar_number().to_float();
+            (head(prepared::NUMBER, TYPED_FLAG | flags, 0), 0, number.to_bits())
         }
         op::COMPARE_CONST => {
             let value = constant(view, a);
             let exact = value.kind() == kind::INT && (-EXACT..=EXACT).contains(&value.as_int());
-            if value.kind() != kind::FLOAT && !exact {
-                return None;
+            if value.kind() == kind::FLOAT || exact {
+                plain(prepared::NUMBER, value.scalar_number().to_float().to_bits())
+            } else {
+                UNKNOWN
             }
-            Some(Operands { op: prepared::NUMBER, operand: value.scalar_number().to_float().to_bits(), ..none })
         }
-        op::VERSION => version(view, node, none),
+        op::VERSION => version(view, node),
         op::EQUAL_CONST => {
             let value = constant(view, a);
+            unknown = no;
             match value.kind() {
-                kind::TEXT => equal_text(view, value, Operands { flags: 0, unknown: node.no(), ..none }),
-                kind::BOOL | kind::INT => {
-                    Some(Operands { op: prepared::SAME, flags: value.kind(), operand: value.bits, ..none })
-                }
-                _ => None,
+                kind::TEXT => equal_text(view, value, 0),
+                kind::BOOL | kind::INT => (head(prepared::SAME, value.kind(), 0), 0, value.bits),
+                _ => UNKNOWN,
             }
         }
-        op::ROLLOUT | op::SPLIT => hashed(buckets, node, none),
-        _ => None,
-    }
+        op::ROLLOUT | op::SPLIT => hashed(buckets, node),
+        _ => UNKNOWN,
+    };
+    [
+        head | slot_at(u32::from(node.slot())) << 16 & 0xFFFF_0000,
+        u64::from(yes) | u64::from(second) << 32,
+        u64::from(unknown) | u64::from(no) << 32,
+        operand,
+    ]
 }
 
-fn hashed(buckets: &[Row], node: Node<'_>, none: Operands) -> Option<Operands> {
+/// Whether `next` hashes nothing but the slot of `node`.
+#[inline(always)]
+fn hashes(buckets: &[Row], next: Node<'_>, node: Node<'_>) -> bool {
+    let slot = buckets.get(next.a() as usize).map_or(0, |bucket| bucket[0] >> 16);
+    matches!(next.op(), op::SPLIT | op::ROLLOUT) && slot == slot_at(u32::from(node.slot()))
+}
+
+#[inline(always)]
+fn hashed(buckets: &[Row], node: Node<'_>) -> Draft {
     let op = if node.op() == op::SPLIT { prepared::SPLIT } else { prepared::ROLLOUT };
     let count = u32::from(node.slot());
-    let hashed = buckets.get(node.a() as usize)?[0] & HASHED != 0;
-    (hashed && count as usize <= MOST_MEMBERS).then_some(Operands { op, flags: 0, count, second: node.b(), ..none })
-}
-
-/// "Is it a text" in front of what hashes that text: one node does both.
-fn text_hashed(view: &View<'_>, buckets: &[Row], node: Node<'_>, none: Operands) -> Option<Operands> {
-    let next = view.node(node.yes())?;
-    let bucket = buckets.get(next.a() as usize)?[0];
-    let empty_differs = bucket as u8 & how::NOT_EMPTY != 0 && node.no() != next.unknown();
-    let same = bucket >> 16 == slot_at(u32::from(node.slot())) && !empty_differs;
-    if node.a() & 0xFF != 1 << kind::TEXT || !same || !matches!(next.op(), op::SPLIT | op::ROLLOUT) {
-        return None;
+    match buckets.get(node.a() as usize) {
+        Some(bucket) if bucket[0] & HASHED != 0 && count as usize <= MOST_MEMBERS => {
+            (head(op, 0, count), node.b(), u64::from(node.a()))
+        }
+        _ => UNKNOWN,
     }
-    let none = Operands { yes: next.yes(), no: next.no(), unknown: node.no(), operand: u64::from(next.a()), ..none };
-    Some(Operands { flags: TYPED_FLAG, ..hashed(buckets, next, none)? })
 }
 
-fn equal_text(view: &View<'_>, value: Value, none: Operands) -> Option<Operands> {
-    let text = text_of(view, value);
-    (text.len() <= LONGEST).then_some(Operands {
-        op: prepared::TEXT,
-        count: value.len(),
-        second: (value.at() as u32).wrapping_add(value.len()).wrapping_sub(8),
-        operand: first_eight(text),
-        ..none
-    })
+#[inline(always)]
+fn equal_text(view: &View<'_>, value: Value, flags: u8) -> Draft {
+    if value.len() as usize > LONGEST {
+        return UNKNOWN;
+    }
+    let last = (value.at() as u32).wrapping_add(value.len()).wrapping_sub(8);
+    (head(prepared::TEXT, flags, value.len()), last, first_eight(view, value))
 }
 
-fn affix(view: &View<'_>, op: u8, value: Value, none: Operands) -> Option<Operands> {
-    let text = text_of(view, value);
+#[inline(always)]
+fn affix(view: &View<'_>, op: u8, value: Value) -> Draft {
     let (size, at) = (value.len(), value.at() as u32);
+    if size == 0 || size > 16 {
+        return UNKNOWN;
+    }
     let shift = 64_u32.saturating_sub(size.wrapping_mul(8));
-    let suffix = op == op::TEXT_SUFFIX;
-    (1..=16).contains(&size).then_some(Operands {
-        op: if suffix { prepared::SUFFIX } else { prepared::PREFIX },
-        flags: TYPED_FLAG | shift as u8,
-        count: size,
-        second: if suffix { at } else { at.wrapping_add(size).wrapping_sub(8) },
-        operand: if suffix { last_eight(text) } else { first_eight(text) << (shift & 63) },
-        ..none
-    })
+    if op == op::TEXT_SUFFIX {
+        let last = match size.checked_sub(8) {
+            Some(before) => u64_at(view.heap, value.at().wrapping_add(before as usize)),
+            None => first_eight(view, value),
+        };
+        (head(prepared::SUFFIX, TYPED_FLAG | shift as u8, size), at, last)
+    } else {
+        let last = at.wrapping_add(size).wrapping_sub(8);
+        (head(prepared::PREFIX, TYPED_FLAG | shift as u8, size), last, first_eight(view, value) << (shift & 63))
+    }
 }
 
-fn version(view: &View<'_>, node: Node<'_>, none: Operands) -> Option<Operands> {
+#[inline(always)]
+fn version(view: &View<'_>, node: Node<'_>) -> Draft {
     let (dialect, flags) = (node.flags() >> 4, node.flags() & 7);
     let sem_ver = dialect == version_dialect::SEM_VER;
-    let text = match text_of(view, constant(view, node.a())) {
-        [b'v' | b'V', rest @ ..] if sem_ver => rest,
-        text => text,
+    let value = constant(view, node.a());
+    let version = match words::short_version(first_eight(view, value), u64::from(value.len())) {
+        words::NO_VERSION => match text_of(view, value) {
+            [b'v' | b'V', rest @ ..] if sem_ver => words::version(rest),
+            text => words::version(text),
+        },
+        version => version,
     };
-    let version = words::version(text);
     if node.b() & 0xFFFF != 1 || version == words::NO_VERSION {
-        return None;
+        return UNKNOWN;
     }
     // Of the same major version, or major and minor: the numbers behind are not compared.
     let shift = match node.b() >> 16 {
@@ -288,13 +272,8 @@ fn version(view: &View<'_>, node: Node<'_>, none: Operands) -> Option<Operands> 
         _ => 0,
     };
     let orders = if shift == 0 { flags } else { order::EQUAL };
-    Some(Operands {
-        op: prepared::VERSION,
-        flags: if sem_ver { orders } else { TYPED_FLAG | orders },
-        count: shift as u32,
-        operand: version >> shift,
-        ..none
-    })
+    let flags = if sem_ver { orders } else { TYPED_FLAG | orders };
+    (head(prepared::VERSION, flags, shift as u32), 0, version >> shift)
 }
 
 /// Tables of texts, each for a run of constants, in words that may hold anything before.
@@ -354,7 +333,7 @@ fn fill(view: &View<'_>, table: &mut [u64], first: u32, count: u32, shift: u8) -
         let len = text.len();
         let (key, member) = match len {
             0..=7 => {
-                let key = words::short_key(first_eight(text), len as u64);
+                let key = words::short_key(words::eight(text, 0), len as u64);
                 (key, key)
             }
             8..=LONGEST => {

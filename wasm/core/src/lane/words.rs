@@ -1,5 +1,7 @@
 //! Arithmetic on eight bytes of text at once: masks, keys of tables, and versions.
 
+use crate::read::array;
+
 /// The high bit of each byte.
 pub const HIGH: u64 = 0x8080_8080_8080_8080;
 const LOW_SEVEN: u64 = !HIGH;
@@ -21,6 +23,20 @@ pub fn first(len: u64) -> u64 {
 #[inline(always)]
 pub fn below_eight(len: u64) -> u64 {
     !(u64::MAX << ((len & 7) * 8))
+}
+
+/// Eight bytes of a text from `at` on, 0 behind its end.
+#[inline(never)]
+pub fn eight(text: &[u8], at: usize) -> u64 {
+    if let Some(bytes) = array::<8>(text, at) {
+        return u64::from_le_bytes(*bytes);
+    }
+    let rest = text.get(at..).unwrap_or(&[]);
+    match array::<8>(text, text.len().wrapping_sub(8)) {
+        // The last eight, without those before `at`.
+        Some(bytes) if !rest.is_empty() => u64::from_le_bytes(*bytes) >> (64_usize.wrapping_sub(rest.len() * 8) & 63),
+        _ => rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+    }
 }
 
 /// The high bit of each byte that is 0.
@@ -80,7 +96,7 @@ pub fn short_version(text: u64, len: u64) -> u64 {
     let last = (len == 8) as u64;
     let zero_ahead = begins & zeros & !(ends >> 8 | last << 63);
     let bad = foreign | begins & ends | zero_ahead | second & second.wrapping_sub(1) | (points >> 63);
-    if bad != 0 || second == 0 {
+    if bad != 0 || second == 0 || len > 8 {
         return NO_VERSION;
     }
     let (one, two) = (points.trailing_zeros() & !7, second.trailing_zeros() & !7);

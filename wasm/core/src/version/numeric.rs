@@ -3,7 +3,6 @@
 //! Texts are cleaned while they are read, by UTF-16 units because that engine counts so; nothing is copied.
 
 use crate::abi::{order, version_dialect};
-use core::cmp::Ordering;
 
 /// The UTF-16 units of UTF-8 text. Malformed text gives some units, never an error.
 #[derive(Clone)]
@@ -169,13 +168,6 @@ impl Cleaner {
         }
     }
 
-    /// Remembers what cleaning a text without foreign units and hyphens leaves behind: nothing.
-    #[inline(always)]
-    fn forget(&mut self) {
-        self.foreign_from = 0;
-        self.hyphen_from = 0;
-    }
-
     #[inline(never)]
     fn quirk<'a>(&mut self, text: &'a [u8]) -> Cleaned<'a> {
         let mut cleaned = Cleaned::new(text, false);
@@ -226,67 +218,14 @@ pub fn numeric_matches<'a, I: Iterator<Item = &'a [u8]>>(
     order: u8,
 ) -> bool {
     let mut cleaner = Cleaner { dialect, foreign_from: 0, hyphen_from: 0 };
-    let short = is_short(attribute);
-    let cleaned = cleaner.clean(if short { b"0" } else { attribute });
+    let cleaned = cleaner.clean(attribute);
     for constant in constants {
-        let found = if short && is_short(constant) {
-            cleaner.forget();
-            compare_short(attribute, constant)
-        } else {
-            let whole = if short { Cleaned::new(attribute, false) } else { cleaned.clone() };
-            compare_parts(whole, cleaner.clean(constant))
-        };
+        let found = compare_parts(cleaned.clone(), cleaner.clean(constant));
         if found.map_or(false, |found| found & order != 0) {
             return true;
         }
     }
     false
-}
-
-/// Whether a text is only digits and points, needs no cleaning therefore, and no part can be an inexact double.
-#[inline(never)]
-fn is_short(text: &[u8]) -> bool {
-    !text.is_empty() && text.len() <= 15 && text.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.')
-}
-
-/// `compare_parts` for two short texts.
-#[inline(never)]
-fn compare_short(attribute: &[u8], constant: &[u8]) -> Option<u8> {
-    let (mut mine, mut theirs) = (Some(attribute), Some(constant));
-    let mut found = Ordering::Equal;
-    while mine.is_some() || theirs.is_some() {
-        let (one, _) = short_part(&mut mine);
-        let (other, empty) = short_part(&mut theirs);
-        if empty {
-            return None;
-        }
-        found = found.then(one.cmp(&other));
-    }
-    Some(match found {
-        Ordering::Less => order::LESS,
-        Ordering::Equal => order::EQUAL,
-        Ordering::Greater => order::GREATER,
-    })
-}
-
-/// The number up to the next point, which is taken away, and whether it has no digits. Behind the end it is 0.
-#[inline(always)]
-fn short_part(text: &mut Option<&[u8]>) -> (u64, bool) {
-    let mut value = 0u64;
-    let mut empty = text.is_some();
-    let mut rest = text.unwrap_or(&[]);
-    *text = loop {
-        match rest {
-            [] => break None,
-            [b'.', tail @ ..] => break Some(tail),
-            [digit, tail @ ..] => {
-                value = value.wrapping_mul(10).wrapping_add(u64::from(digit & 15));
-                empty = false;
-                rest = tail;
-            }
-        }
-    };
-    (value, empty)
 }
 
 /// The order of the attribute to the constant as a bit of `abi::order`; None if either is not all numbers.
