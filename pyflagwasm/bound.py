@@ -15,21 +15,21 @@ from .pool.asking import Context, microseconds
 from .pool.member import Member
 from .pool.pool import Busy, Superseded
 from .runtime.encode import EncodeError
-from .shortcuts import declined
+from .shortcuts import Quick, declined, install
 from .types import ErrorCode, EvaluationDetails
 
 if TYPE_CHECKING:
     from .evaluations import D, Evaluations
 
 
-class BoundContext:
+class BoundContext(Quick):
     """One evaluation context, encoded once; made by `bind`, and as safe.
 
     Keep it for a request, not for ever. After a reload it answers from the new configuration, for which the context is
     encoded again: do not change it meanwhile. The clock goes on.
     """
 
-    __slots__ = ("_context", "_encoded", "_of", "_shortcut")
+    __slots__ = ("_context", "_encoded", "_of")
 
     def __init__(self, of: Evaluations, context: Context | None) -> None:
         self._of, self._shortcut = of, of._shortcut
@@ -54,27 +54,10 @@ class BoundContext:
     def value(self, flag_key: str, default: None = None, *, strict: bool = False) -> Any: ...
     def value(self, flag_key: str, default: Any = None, *, strict: bool = False) -> Any:
         """As `value_nowait` for this context."""
-        if self._shortcut is not None:
-            try:
-                found = self._shortcut.bound_value(flag_key, self._encoded, default)
-                if found is not declined:
-                    return found
-            except GuestError as error:
-                return self._of._without_instance(flag_key, default, error, strict).value
-        return self._details(flag_key, default, strict).value
+        return self.details(flag_key, default, strict=strict).value
 
     def details(self, flag_key: str, default: Any = None, *, strict: bool = False) -> EvaluationDetails:
         """As `details_nowait` for this context."""
-        if self._shortcut is not None:
-            try:
-                found = self._shortcut.bound_details(flag_key, self._encoded, default)
-                if found is not declined:
-                    return found  # type: ignore[no-any-return]
-            except GuestError as error:
-                return self._of._without_instance(flag_key, default, error, strict)
-        return self._details(flag_key, default, strict)
-
-    def _details(self, flag_key: str, default: Any, strict: bool) -> EvaluationDetails:
         hooks = self._of._hooks
         run = Run(hooks, flag_key, default, self._context) if hooks else None
         details = run.before() if run is not None else None
@@ -173,3 +156,11 @@ class BoundContext:
             return asking.in_turn(of._instances, lambda member: self._answer(flag_key, default, member))
         except (PoolError, GuestError, Superseded) as error:
             return of._without_instance(flag_key, default, error, strict)
+
+
+def _trapped(error: Exception, bound: BoundContext, flag_key: str, default: Any = None) -> EvaluationDetails:
+    """What is given after a shortcut has lost its instance to a trap."""
+    return bound._of._without_instance(flag_key, default, error, strict=False)
+
+
+install(BoundContext, ("value", "details"), _trapped, bound=True)

@@ -22,7 +22,7 @@ from .pool.asking import Clock, Context, Instances
 from .pool.member import Member
 from .pool.pool import Busy, Superseded
 from .runtime.encode import EncodeError
-from .shortcuts import declined, shortcut
+from .shortcuts import Quick, install, shortcut
 from .types import ErrorCode, EvaluationDetails
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ D = TypeVar("D", bool, str, int, float, Mapping[str, Any], Sequence[Any])
 """What a flag can be, as the default says it."""
 
 
-class Evaluations:
+class Evaluations(Quick):
     """The evaluations of one place that instances come from. Safe from any thread and task.
 
     They never raise because of data: a flag, context or default that does not fit gives the default, and the details
@@ -48,8 +48,6 @@ class Evaluations:
     def __init__(self, instances: Instances, clock: Clock, hooks: list[Hook], counter: Counter | None) -> None:
         self._instances, self._clock, self._hooks, self._counter = instances, clock, hooks, counter
         self._shortcut = shortcut(instances, hooks, clock, None if counter is None else counter.touched)
-        self._quick_value = None if self._shortcut is None else self._shortcut.value
-        self._quick_details = None if self._shortcut is None else self._shortcut.details
 
     @property
     def flag_keys(self) -> tuple[str, ...]:
@@ -77,14 +75,6 @@ class Evaluations:
         self, flag_key: str, context: Context | None = None, default: Any = None, *, strict: bool = False
     ) -> Any:
         """The value of a flag for a context, of the type of the default. See the class for errors."""
-        quick = self._quick_value
-        if quick is not None:
-            try:
-                found = quick(flag_key, context, default)
-                if found is not declined:
-                    return found
-            except GuestError as error:
-                return self._without_instance(flag_key, default, error, strict).value
         if self._hooks:
             return (await self._hooked(flag_key, context, default, strict)).value
         try:
@@ -97,14 +87,6 @@ class Evaluations:
         self, flag_key: str, context: Context | None = None, default: Any = None, *, strict: bool = False
     ) -> EvaluationDetails:
         """The value of a flag with its variant, reason, error, rule and metadata."""
-        quick = self._quick_details
-        if quick is not None:
-            try:
-                found = quick(flag_key, context, default)
-                if found is not declined:
-                    return found  # type: ignore[no-any-return]
-            except GuestError as error:
-                return self._without_instance(flag_key, default, error, strict)
         if self._hooks:
             return await self._hooked(flag_key, context, default, strict)
         try:
@@ -129,14 +111,6 @@ class Evaluations:
         If all instances are in use, it blocks for those that only evaluate, in other threads, and gives the default
         at once if all are leased.
         """
-        quick = self._quick_value
-        if quick is not None:
-            try:
-                found = quick(flag_key, context, default)
-                if found is not declined:
-                    return found
-            except GuestError as error:
-                return self._without_instance(flag_key, default, error, strict).value
         if self._hooks:
             return self._hooked_here(flag_key, context, default, strict).value
         try:
@@ -149,14 +123,6 @@ class Evaluations:
         self, flag_key: str, context: Context | None = None, default: Any = None, *, strict: bool = False
     ) -> EvaluationDetails:
         """As `details`, without await; see `value_nowait`."""
-        quick = self._quick_details
-        if quick is not None:
-            try:
-                found = quick(flag_key, context, default)
-                if found is not declined:
-                    return found  # type: ignore[no-any-return]
-            except GuestError as error:
-                return self._without_instance(flag_key, default, error, strict)
         if self._hooks:
             return self._hooked_here(flag_key, context, default, strict)
         try:
@@ -280,6 +246,16 @@ class Evaluations:
                     raise
         run.after(details, exception)
         return checked(details, strict)
+
+
+def _trapped(
+    error: Exception, of: Evaluations, flag_key: str, context: Context | None = None, default: Any = None
+) -> EvaluationDetails:
+    """What is given after a shortcut has lost its instance to a trap."""
+    return of._without_instance(flag_key, default, error, strict=False)
+
+
+install(Evaluations, ("value", "details", "value_nowait", "details_nowait"), _trapped)
 
 
 def explain(instances: Instances, flag_key: str, context: Context, now_us: int) -> Explanation:

@@ -7,7 +7,10 @@ evaluations.py then does from the beginning. The classes below keep in `__slots_
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final
+import functools
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Any, Final, TypeAlias
 
 from .config.model import MISSING
 from .exposures.tally import Tally
@@ -16,12 +19,13 @@ from .pool.asking import Clock, Instances
 from .pool.member import Member
 from .pool.waiting import Queue
 from .runtime import extension
+from .types import EvaluationDetails
 
 declined: Final[Any] = object() if extension.FOUND is None else extension.FOUND.declined
 """What a shortcut gives in place of an answer."""
 
-Shortcut = Any
-"""`native/shortcut.c`: value, details, bound_value, bound_details, many, heed."""
+Shortcut: TypeAlias = Any
+"""`native/shortcut.c`: many and heed; its value and details are behind the methods that `install` makes."""
 
 
 def shortcut(instances: Instances, hooks: list[Any], clock: Clock, touched: Any) -> Shortcut | None:
@@ -41,6 +45,51 @@ def shortcut(instances: Instances, hooks: list[Any], clock: Clock, touched: Any)
         touched,
         asyncio._get_running_loop,
     )
+
+
+class Quick:
+    """Base of what has methods that try a shortcut first. _shortcut: None where there is none."""
+
+    __slots__ = ("_shortcut",)
+
+    _shortcut: Shortcut | None
+
+
+def install(
+    of: type[Quick], names: Iterable[str], failed: Callable[..., EvaluationDetails], *, bound: bool = False
+) -> None:
+    """Have methods of a class try its objects' shortcuts first, as `native/method.c` says.
+
+    failed: as a method with the error before the object; the details to give when a shortcut has lost its instance.
+    bound: whether the methods are of a context that was encoded before, in `_encoded`.
+    """
+    if extension.FOUND is None:
+        return
+    for name in names:
+        slow = getattr(of, name)
+        wanted = name.removesuffix("_nowait")
+        given: Callable[..., Any] = failed if wanted == "details" else _value_of(failed)
+        is_async = inspect.iscoroutinefunction(slow)
+        if is_async:
+            given = _awaited(given)
+        method = extension.FOUND.Method(of, slow, given, is_async, wanted, bound)
+        functools.update_wrapper(method, slow)
+        if is_async:
+            method._is_coroutine = asyncio.coroutines._is_coroutine  # type: ignore[attr-defined]
+            if hasattr(inspect, "markcoroutinefunction"):
+                inspect.markcoroutinefunction(method)
+        setattr(of, name, method)
+
+
+def _value_of(failed: Callable[..., EvaluationDetails]) -> Callable[..., Any]:
+    return lambda *arguments, **more: failed(*arguments, **more).value
+
+
+def _awaited(given: Callable[..., Any]) -> Callable[..., Any]:
+    async def awaited(*arguments: Any, **more: Any) -> Any:
+        return given(*arguments, **more)
+
+    return awaited
 
 
 if extension.FOUND is not None:

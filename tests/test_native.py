@@ -44,16 +44,32 @@ def flags() -> Any:
     closed(evaluator)
 
 
-def shortcut(evaluator: FlagEvaluator) -> Any:
-    assert evaluator._shortcut is not None
-    return evaluator._shortcut
+class Quickly:
+    """The shortcut of an evaluator, a pin or a lease alone."""
+
+    def __init__(self, of: Any) -> None:
+        self.shortcut = of._shortcut
+        assert self.shortcut is not None
+        self.many = self.shortcut.many
+
+    def value(self, key: Any, context: Any, default: Any) -> Any:
+        return self.shortcut.answer(key, context, None, default, False)
+
+    def details(self, key: Any, context: Any, default: Any) -> Any:
+        return self.shortcut.answer(key, context, None, default, True)
+
+    def bound_value(self, key: Any, encoded: Any, default: Any) -> Any:
+        return self.shortcut.answer(key, None, encoded, default, False)
+
+    def bound_details(self, key: Any, encoded: Any, default: Any) -> Any:
+        return self.shortcut.answer(key, None, encoded, default, True)
 
 
 # ---------------------------------------------------------------- what is answered, what is declined
 
 
 def test_what_was_answered_before_is_answered_without_python(flags: FlagEvaluator) -> None:
-    quick = shortcut(flags)
+    quick = Quickly(flags)
     for key in ("bool", "text", "int", "float", "plan", "city", "split", "later"):
         details = flags.details_nowait(key, PRO)
         assert quick.value(key, PRO, None) == details.value
@@ -78,21 +94,21 @@ def test_what_was_answered_before_is_answered_without_python(flags: FlagEvaluato
 )  # fmt: skip
 def test_the_rest_is_declined(flags: FlagEvaluator, key: Any, context: Any, default: Any) -> None:
     before = flags.statistics()
-    assert shortcut(flags).value(key, context, default) is declined
-    assert shortcut(flags).details(key, context, default) is declined
+    assert Quickly(flags).value(key, context, default) is declined
+    assert Quickly(flags).details(key, context, default) is declined
     assert flags.statistics() == before
 
 
 def test_a_decision_is_learned_once_it_was_met() -> None:
     flags = opened(FLAGD)
-    assert shortcut(flags).value("plan", PRO, False) is declined
+    assert Quickly(flags).value("plan", PRO, False) is declined
     assert flags.value_nowait("plan", PRO, False) is True
-    assert shortcut(flags).value("plan", PRO, False) is True
-    assert shortcut(flags).value("plan", {}, False) is declined  # another decision of the same flag
+    assert Quickly(flags).value("plan", PRO, False) is True
+    assert Quickly(flags).value("plan", {}, False) is declined  # another decision of the same flag
     asyncio.run(flags.reload(FLAGD))
-    assert shortcut(flags).value("plan", PRO, False) is declined  # another generation
+    assert Quickly(flags).value("plan", PRO, False) is declined  # another generation
     closed(flags)
-    assert shortcut(flags).value("plan", PRO, False) is declined
+    assert Quickly(flags).value("plan", PRO, False) is declined
 
 
 def test_many_decisions_of_one_flag_are_told_apart() -> None:
@@ -102,7 +118,7 @@ def test_many_decisions_of_one_flag_are_told_apart() -> None:
     for _ in range(2):
         for name in names:
             assert flags.value_nowait("f", {"n": name}, "") == name.upper()
-    assert shortcut(flags).value("f", {"n": "v299"}, "") == "V299"
+    assert Quickly(flags).value("f", {"n": "v299"}, "") == "V299"
     closed(flags)
 
 
@@ -114,7 +130,7 @@ def test_hooks_see_everything(flags: FlagEvaluator) -> None:
             seen.append(hook_context.flag_key)
 
     flags.add_hook(Watching())
-    assert shortcut(flags).value("plan", PRO, False) is declined
+    assert Quickly(flags).value("plan", PRO, False) is declined
     assert flags.value_nowait("plan", PRO, False) is True
     assert flags.bind(PRO).value("plan", False) is True
     assert seen == ["plan", "plan"]
@@ -125,14 +141,14 @@ def test_pins_and_leases_have_their_own(flags: FlagEvaluator) -> None:
         async with flags.pin() as pinned, flags.lease() as leased:
             for place in (pinned, leased):
                 place.value_nowait("plan", PRO, False)
-                assert place._shortcut.value("plan", PRO, False) is True
+                assert Quickly(place).value("plan", PRO, False) is True
             await flags.reload(document(plan=flag(ON_OFF, "off")))
             assert pinned.value_nowait("plan", PRO, False) is True
             assert leased.value_nowait("plan", PRO, False) is True
             assert flags.value_nowait("plan", PRO, True) is False
             leased.release()
-            assert leased._shortcut.value("plan", PRO, False) is declined
-        assert pinned._shortcut.value("plan", PRO, False) is declined
+            assert Quickly(leased).value("plan", PRO, False) is declined
+        assert Quickly(pinned).value("plan", PRO, False) is declined
 
     asyncio.run(scenario())
     statistics = flags.statistics().pool
@@ -266,7 +282,7 @@ def test_a_trap_is_told_and_the_instance_replaced(flags: FlagEvaluator) -> None:
 
 def test_nothing_is_leaked(flags: FlagEvaluator) -> None:
     """Blocks of memory and references of what takes part, over every way to end."""
-    bound, default, quick = flags.bind(PRO), False, shortcut(flags)
+    bound, default, quick = flags.bind(PRO), False, Quickly(flags)
     generation = flags._instances.generation
     assert generation is not None
     contexts: list[Any] = [

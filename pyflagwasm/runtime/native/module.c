@@ -88,7 +88,7 @@ static struct PyModuleDef definition = {
 
 PyMODINIT_FUNC PyInit__native(void)
 {
-    PyTypeObject *types[] = {&CallType, &PlanType, &LearnedType, &ShortcutType};
+    PyTypeObject *types[] = {&CallType, &PlanType, &LearnedType, &ShortcutType, &MethodType, &ReadyType};
     PyObject *module = PyModule_Create(&definition);
     if (module == NULL)
         return NULL;

@@ -1,5 +1,7 @@
 /* What the files of the extension share. The whole of it in one picture:
  *
+ *   method.c     takes the place of a method, and tries a shortcut first
+ *   ready.c      what an async one gives then: a coroutine that is done
  *   shortcut.c   an evaluation without Python code in it: flag -> instance -> plan -> call -> learned answer
  *   plan.c       an evaluation context into the bytes of a Request
  *   call.c       one export of one instance, called by address
@@ -116,6 +118,11 @@ Py_ssize_t slot_offset(PyTypeObject *type, const char *name);
 
 extern PyTypeObject ShortcutType;
 extern PyTypeObject LearnedType;
+extern PyTypeObject MethodType;
+extern PyTypeObject ReadyType;
+
+/* A coroutine that gives the value, whose reference it takes. */
+PyObject *ready_new(PyObject *value);
 extern PyObject *declined; /* what a shortcut returns instead of an answer */
 
 #endif

@@ -236,9 +236,6 @@ static int count(Shortcut *self, PyObject *outcome)
     return 1;
 }
 
-/* What `answer` gives of what was learned. */
-typedef enum { VALUE, DETAILS } Wanted;
-
 static inline PyObject *given(Shortcut *self, const Answer *found, PyObject *fallback, Wanted wanted)
 {
     if (UNLIKELY(found == NULL) || UNLIKELY(found->value == NULL) ||
@@ -248,9 +245,8 @@ static inline PyObject *given(Shortcut *self, const Answer *found, PyObject *fal
     return Py_NewRef(wanted == VALUE ? found->value : *slot_of(found->outcome, words.outcome_details));
 }
 
-/* The value or the details of one flag, or `declined`; NULL with an exception. */
-static inline PyObject *answer(Shortcut *self, PyObject *key, PyObject *context, PyObject *encoded, PyObject *fallback,
-                               Wanted wanted)
+PyObject *shortcut_answer(Shortcut *self, PyObject *key, PyObject *context, PyObject *encoded, PyObject *fallback,
+                          Wanted wanted)
 {
     PyObject *generation = generation_of(self);
     Learned *learned = generation == NULL ? NULL : flag_of(generation, key);
@@ -266,32 +262,6 @@ static inline PyObject *answer(Shortcut *self, PyObject *key, PyObject *context,
     Py_DECREF(learned);
     Py_DECREF(generation);
     return found;
-}
-
-static PyObject *arguments(Py_ssize_t count, Py_ssize_t wanted)
-{
-    PyErr_Format(PyExc_TypeError, "%zd arguments, not %zd", wanted, count);
-    return NULL;
-}
-
-PyObject *shortcut_value(Shortcut *self, PyObject *const *args, Py_ssize_t count)
-{
-    return count == 3 ? answer(self, args[0], args[1], NULL, args[2], VALUE) : arguments(count, 3);
-}
-
-PyObject *shortcut_details(Shortcut *self, PyObject *const *args, Py_ssize_t count)
-{
-    return count == 3 ? answer(self, args[0], args[1], NULL, args[2], DETAILS) : arguments(count, 3);
-}
-
-PyObject *shortcut_bound_value(Shortcut *self, PyObject *const *args, Py_ssize_t count)
-{
-    return count == 3 ? answer(self, args[0], NULL, args[1], args[2], VALUE) : arguments(count, 3);
-}
-
-PyObject *shortcut_bound_details(Shortcut *self, PyObject *const *args, Py_ssize_t count)
-{
-    return count == 3 ? answer(self, args[0], NULL, args[1], args[2], DETAILS) : arguments(count, 3);
 }
 
 /* ---------------------------------------------------------------- many flags */
@@ -331,8 +301,10 @@ static PyObject *values(PyObject *flags, const uint64_t *packed)
 /* many(generation, flags, encoded): {key: value} for the Learned of some of its flags, in one crossing. */
 PyObject *shortcut_many(Shortcut *self, PyObject *const *args, Py_ssize_t count)
 {
-    if (count != 3 || !PyTuple_CheckExact(args[1]))
-        return arguments(count, 3);
+    if (count != 3 || !PyTuple_CheckExact(args[1])) {
+        PyErr_SetString(PyExc_TypeError, "many(generation, flags, encoded)");
+        return NULL;
+    }
     PyObject *generation = args[0], *flags = args[1], *made = NULL, *member = NULL;
     if (!heeding(self) || *slot_of(self->source, self->live) != generation || Py_TYPE(generation) != words.generation)
         return Py_NewRef(declined);

@@ -19,10 +19,14 @@ typedef struct {
     PyObject *running;    /* the function that tells the running event loop */
 } Shortcut;
 
-PyObject *shortcut_value(Shortcut *self, PyObject *const *args, Py_ssize_t count);
-PyObject *shortcut_details(Shortcut *self, PyObject *const *args, Py_ssize_t count);
-PyObject *shortcut_bound_value(Shortcut *self, PyObject *const *args, Py_ssize_t count);
-PyObject *shortcut_bound_details(Shortcut *self, PyObject *const *args, Py_ssize_t count);
+/* What is given of an answer. */
+typedef enum { VALUE, DETAILS } Wanted;
+
+/* The value or the details of one flag, or `declined`; NULL with an exception: GuestTrapError, after which the instance is
+ * gone, or what is no Exception. encoded: in place of a context, or NULL. */
+PyObject *shortcut_answer(Shortcut *self, PyObject *key, PyObject *context, PyObject *encoded, PyObject *fallback,
+                          Wanted wanted);
+
 PyObject *shortcut_many(Shortcut *self, PyObject *const *args, Py_ssize_t count);
 
 #endif

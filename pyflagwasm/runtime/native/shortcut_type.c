@@ -74,14 +74,22 @@ static void shortcut_dealloc(Shortcut *self)
     Py_TYPE(self)->tp_free((PyObject *)self);
 }
 
-#define METHOD(name, doc) {#name, (PyCFunction)(void (*)(void))shortcut_##name, METH_FASTCALL, doc}
+/* What the methods of method.c do, for a look from outside. */
+static PyObject *shortcut_answer_method(Shortcut *self, PyObject *const *args, Py_ssize_t count)
+{
+    if (count != 5) {
+        PyErr_SetString(PyExc_TypeError, "answer(flag_key, context, encoded, default, details)");
+        return NULL;
+    }
+    PyObject *encoded = args[2] == Py_None ? NULL : args[2];
+    return shortcut_answer(self, args[0], args[1], encoded, args[3], args[4] == Py_True ? DETAILS : VALUE);
+}
 
 static PyMethodDef shortcut_methods[] = {
-    METHOD(value, "value(flag_key, context, default): the value, or `declined`. Raises GuestTrapError."),
-    METHOD(details, "details(flag_key, context, default): the details, or `declined`. Raises GuestTrapError."),
-    METHOD(bound_value, "bound_value(flag_key, encoded, default): as value, for what was encoded before."),
-    METHOD(bound_details, "bound_details(flag_key, encoded, default): as details, for what was encoded before."),
-    METHOD(many, "many(generation, flags, encoded): {key: value} for a tuple of Learned, or `declined`."),
+    {"answer", (PyCFunction)(void (*)(void))shortcut_answer_method, METH_FASTCALL,
+     "answer(flag_key, context, encoded, default, details): the value, or the details if True, or `declined`."},
+    {"many", (PyCFunction)(void (*)(void))shortcut_many, METH_FASTCALL,
+     "many(generation, flags, encoded): {key: value} for a tuple of Learned, or `declined`."},
     {"heed", (PyCFunction)shortcut_heed, METH_O,
      "heed(loop): answer only on the event loop of this weak reference; None: everywhere; anything else: nowhere."},
     {NULL, NULL, 0, NULL},
