@@ -32,7 +32,8 @@ export class Host {
   }
 
   stage(config) { // the Status, and the index of the first bad element
-    const at = this.core.region_reserve(config.length) >>> 0;
+    const room = Math.min(3 * config.length + 256, LIMITS.max_config); // for the core's prepared form
+    const at = this.core.region_reserve(Math.max(config.length, room)) >>> 0;
     this.view = new DataView(this.core.memory.buffer); // memory may have grown
     if (!at) return [Status.NoRegion, 0];
     new Uint8Array(this.core.memory.buffer, at, config.length).set(config);

@@ -18,8 +18,8 @@ RELEASE_FROM = 16 << 10
 
 _LOW, _HIGH = 0xFFFFFFFF, 32
 _MOST_FUEL = 1 << 62
-_STAGE_FUEL = _MOST_FUEL  # the core verifies in one forward scan of at most max_config bytes
-_ROOM_EDGES = 256  # for what is rounded up in small ones
+_STAGE_FUEL = _MOST_FUEL  # the core goes once over at most max_config bytes, and over the room behind them
+_ROOM_EDGES = 256  # the tables of small configurations are rounded up by more
 _OUTPUT = slice(_abi.SCRATCH_OUTPUT_OFFSET, _abi.SCRATCH_OUTPUT_OFFSET + _abi.SCRATCH_OUTPUT_SIZE)
 _COUNT = _abi.SCRATCH_OUTPUT_OFFSET + _abi.TRACE_COUNT
 _TRUNCATED = _abi.SCRATCH_OUTPUT_OFFSET + _abi.TRACE_TRUNCATED
@@ -127,10 +127,10 @@ class Instance:
         return region
 
     def stage(self, ir: bytes, digest: str | None = None) -> None:
-        """Write a compiled configuration beside the live one and have the core verify all of it.
+        """Write a compiled configuration beside the live one and have the core verify and prepare all of it.
 
         digest: what `live` will say: CompiledConfig.digest, or, for what it costs, the SHA-256 of `ir` if not given.
-        Large ones are verified without the GIL.
+        Large ones without the GIL.
         Raises ConfigError if the core refuses it - the compiler is wrong then - and the live one goes on.
         """
         size = len(ir)
@@ -191,7 +191,7 @@ class Instance:
 
 
 def room(size: int) -> int:
-    """Bytes behind a configuration of `size` bytes, where the core keeps a form of it that it evaluates sooner."""
+    """Bytes to reserve behind a configuration of `size` bytes, for the form of it that the core prepares."""
     return max(0, min(2 * size + _ROOM_EDGES, _abi.LIMITS_MAX_CONFIG - size))
 
 

@@ -5,16 +5,14 @@
 //! call and block and checks each access to memory, so the code reads wide and branches seldom. What the lane does not
 //! know it leaves to the machine, at that very node: a value of an unusual kind or space, a long text, the value stack.
 //!
-//! The lane takes at most `MOST_NODES` nodes and looks at texts of at most 255 bytes, at `MOST_MEMBERS` bounds, segments
-//! or places of a table. That bounds its work, far below the budget of steps, so it counts none.
+//! The lane takes at most `MOST_NODES` nodes and looks at texts of at most 255 bytes, at `MOST_MEMBERS` bounds or segments,
+//! at `MOST_PLACES` places of a table. That bounds its work, far below the budget of steps, so it counts none.
 
 mod prepare;
 mod row;
 pub mod words;
 
-use crate::abi::{
-    bound_at, decision_layout, kind, order, outcome, request_layout as layout, scratch_layout, value_at,
-};
+use crate::abi::{bound_at, decision_layout, kind, order, outcome, request_layout as layout, scratch_layout, value_at};
 use crate::bucket::{admits, percentage};
 use crate::config::View;
 use crate::hash::Murmur3;
@@ -25,7 +23,7 @@ use crate::text;
 use crate::value::{satisfies, Value};
 pub use prepare::{prepare, rows};
 pub use row::Row;
-use row::{how, op, EXACT, MOST_MEMBERS, TYPED};
+use row::{how, op, EXACT, MOST_PLACES, TYPED};
 
 /// In place of a node: the flag has to be evaluated from its start.
 pub const START: u32 = u32::MAX;
@@ -162,13 +160,12 @@ pub fn decide(view: &View<'_>, lane: &Lane<'_>, scratch: Scratch<'_>, flag: u32)
                 let key = if len < 8 {
                     words::short_key(scratch.eight(place), len)
                 } else {
-                    let eight = |from: u64| scratch.eight(place.wrapping_add(from as usize));
-                    words::long_key([eight(0), eight((len / 2).wrapping_sub(4)), eight(len.wrapping_sub(8))], len)
+                    words::long_key(len as usize, |from| scratch.eight(place.wrapping_add(from)))
                 };
                 let (tables, first, mask) = (lane.words, (row[1] >> 32) as usize, (head >> 32) as usize);
                 let place_of = words::place(key, head >> 8);
                 let mut found = false;
-                for step in place_of..place_of.wrapping_add(MOST_MEMBERS) {
+                for step in place_of..place_of.wrapping_add(MOST_PLACES) {
                     let member = tables.get(first.wrapping_add(step & mask)).copied().unwrap_or(0);
                     found = member == key || len >= 8 && is_member(view, scratch, place, len as usize, member ^ key);
                     if found || member == 0 {

@@ -272,9 +272,7 @@ impl Nodes<'_> {
             op::NUMBER_COMPARE | op::COMPARE_CONST => flags >= 1,
             op::COMPARE => flags >= 1 && (a == 2 || a == 3),
             op::SUBTRACT => a == 1 || a == 2,
-            op::VERSION => {
-                flags & 8 == 0 && prefix <= 2 && (prefix == 0 || flags < 8) && (prefix > 0 || flags & 7 > 0)
-            }
+            op::VERSION => flags & 8 == 0 && prefix <= 2 && (prefix == 0 || flags < 8) && (prefix > 0 || flags & 7 > 0),
             op::FRACTIONAL => self.constants(b, 1, TEXT),
             op::ROLLOUT => {
                 a < self.sections.buckets.count

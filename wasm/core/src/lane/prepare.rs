@@ -3,7 +3,7 @@
 //! Runs once for each staged configuration. What an operation needs to be taken by the lane is decided here; everything
 //! else becomes LEAVE. The work is bounded by the nodes and by the room: a table takes its room before it is filled.
 
-use super::row::{how, op as prepared, Row, EXACT, MOST_MEMBERS, TYPED};
+use super::row::{how, op as prepared, Row, EXACT, MOST_MEMBERS, MOST_PLACES, TYPED};
 use super::{words, Lane};
 use crate::abi::{
     bucket_at, decision_layout, encoding, error_code, kind, node_at, op, order, part_at, part_kind, reason,
@@ -161,7 +161,7 @@ fn node(view: &View<'_>, buckets: &[Row], tables: &mut Tables<'_>, node: Node<'_
         op::NOW_AT_LEAST => plain(prepared::NOW_AT_LEAST, constant(view, a).bits),
         op::TEXT_IN if b == 1 => equal_text(view, constant(view, a), TYPED_FLAG),
         // In any order each member costs the machine a step, so that many would not be within MOST_STEPS.
-        op::TEXT_IN if flags & 1 != 0 || b <= MOST_UNSORTED => match tables.of(view, a, b) {
+        op::TEXT_IN if b > 0 && (flags & 1 != 0 || b <= MOST_UNSORTED) => match tables.of(view, a, b) {
             Some((first, shift)) => {
                 let mask = u32::MAX.wrapping_shr(u32::from(shift).wrapping_sub(32));
                 (head(prepared::TEXT_IN, TYPED_FLAG | shift, mask), first, 0)
@@ -279,7 +279,7 @@ fn version(view: &View<'_>, node: Node<'_>) -> Draft {
 /// Tables of texts, each for a run of constants, in words that may hold anything before.
 ///
 /// A table has two to the power of some number of places, twice as many as texts at least. A text is at the place that
-/// its key says or within the next MOST_MEMBERS: by its key if it is short, else by its key and the number of its
+/// its key says or within the next MOST_PLACES: by its key if it is short, else by its key and the number of its
 /// constant. At the start of the words there is for each constant the table of the run that begins with it: where it
 /// is (32 bits), its shift (8 bits), and the length of the run.
 struct Tables<'a> {
@@ -300,7 +300,7 @@ impl<'a> Tables<'a> {
     /// Where the table of `count` texts from `first` on is, and its shift.
     fn of(&mut self, view: &View<'_>, first: u32, count: u32) -> Option<(u32, u8)> {
         let known = if self.used == usize::MAX { return None } else { *self.words.get(first as usize)? };
-        let found = if known >> 40 == u64::from(count) && count > 0 {
+        let found = if known >> 40 == u64::from(count) {
             known
         } else {
             let bits = 63 - u64::from(count).max(2).wrapping_mul(4).wrapping_sub(1).leading_zeros();
@@ -337,14 +337,13 @@ fn fill(view: &View<'_>, table: &mut [u64], first: u32, count: u32, shift: u8) -
                 (key, key)
             }
             8..=LONGEST => {
-                let parts = [0, (len / 2).wrapping_sub(4), len.wrapping_sub(8)].map(|at| u64_at(text, at));
-                let key = words::long_key(parts, len as u64);
+                let key = words::long_key(len, |at| u64_at(text, at));
                 (key, key | u64::from(index).wrapping_add(1))
             }
             _ => return true,
         };
         let begin = words::place(key, u64::from(shift));
-        (begin..begin.wrapping_add(MOST_MEMBERS)).any(|step| match table.get_mut(step & mask) {
+        (begin..begin.wrapping_add(MOST_PLACES)).any(|step| match table.get_mut(step & mask) {
             Some(place) if *place == 0 || *place == member => {
                 *place = member;
                 true

@@ -1,7 +1,9 @@
 //! What prepared nodes and buckets look like: written by `prepare.rs`, read by the lane.
 
-/// Bounds, segments, or places of a table that the lane looks at for one node.
+/// Bounds or segments that the lane looks at for one node.
 pub(crate) const MOST_MEMBERS: usize = 16;
+/// Places of a table that it looks at.
+pub(crate) const MOST_PLACES: usize = 64;
 /// Operations of prepared nodes.
 pub(crate) mod op {
     pub const LEAVE: u8 = 0;

@@ -56,11 +56,17 @@ pub fn short_key(word: u64, len: u64) -> u64 {
     word & below_eight(len) | len.wrapping_add(1) << 56
 }
 
-/// The key of a longer one by its first, middle and last eight bytes: texts with the same key may differ.
+/// The key of a longer one, which is read eight bytes at a time: texts with the same key may differ.
 #[inline(always)]
-pub fn long_key(parts: [u64; 3], len: u64) -> u64 {
-    let [first, middle, last] = parts;
-    let mixed = (first.wrapping_add(len).wrapping_mul(SPREAD) ^ middle.rotate_left(21) ^ last).wrapping_mul(SPREAD);
+pub fn long_key(len: usize, eight: impl Fn(usize) -> u64) -> u64 {
+    let last = len.wrapping_sub(8);
+    let (mut mixed, mut at) = (len as u64, 0);
+    while at < last {
+        mixed = (mixed.rotate_left(29) ^ eight(at)).wrapping_mul(SPREAD);
+        at = at.wrapping_add(8);
+    }
+    mixed = (mixed.rotate_left(29) ^ eight(last)).wrapping_mul(SPREAD);
+    mixed = (mixed ^ mixed >> 29).wrapping_mul(SPREAD);
     0xFF << 56 | mixed >> 32 << INDEX_BITS
 }
 
@@ -124,7 +130,9 @@ pub fn version(text: &[u8]) -> u64 {
                 points += 1;
                 (0, 0)
             }
-            b'0'..=b'9' if digits < 5 && (digits == 0 || number != 0) => (number << 4 | u64::from(byte & 15), digits + 1),
+            b'0'..=b'9' if digits < 5 && (digits == 0 || number != 0) => {
+                (number << 4 | u64::from(byte & 15), digits + 1)
+            }
             _ => return NO_VERSION,
         };
         number = next.0;
