@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, overload
 
 from .answers import checked, exception, found
@@ -37,15 +36,17 @@ class BoundContext(Quick):
         self._encoded: tuple[Generation, Encoded] | None = None
         generation = of._instances.generation
         if generation is not None:
-            with suppress(EncodeError):  # the clock; evaluations will say so
+            try:
                 self._for(generation)
+            except EncodeError:  # the clock; evaluations will say so
+                pass
 
     def _for(self, generation: Generation) -> Encoded:
         known = self._encoded
         if known is None or known[0] is not generation:
-            with asking.buffer() as buffer:
-                encoded = Encoded(generation.everything, self._context, buffer, microseconds(self._of._clock))
-            self._encoded = known = generation, encoded
+            selection = generation.everything
+            now_us = microseconds(self._of._clock) if selection.reads_now else 0
+            self._encoded = known = generation, Encoded(selection, self._context, now_us)
         return known[1]
 
     @overload
@@ -54,10 +55,13 @@ class BoundContext(Quick):
     def value(self, flag_key: str, default: None = None, *, strict: bool = False) -> Any: ...
     def value(self, flag_key: str, default: Any = None, *, strict: bool = False) -> Any:
         """As `value_nowait` for this context."""
-        return self.details(flag_key, default, strict=strict).value
+        return self._details(flag_key, default, strict).value
 
     def details(self, flag_key: str, default: Any = None, *, strict: bool = False) -> EvaluationDetails:
         """As `details_nowait` for this context."""
+        return self._details(flag_key, default, strict)
+
+    def _details(self, flag_key: str, default: Any, strict: bool) -> EvaluationDetails:
         hooks = self._of._hooks
         run = Run(hooks, flag_key, default, self._context) if hooks else None
         details = run.before() if run is not None else None
@@ -85,7 +89,13 @@ class BoundContext(Quick):
     def many(self, flag_keys: Iterable[str]) -> dict[str, Any]:
         """As `all`, for some flags, in the order of the keys."""
         keys = tuple(flag_keys)
-        return self._selected(lambda generation: Selection(generation, [generation.flag(key) for key in keys]))
+
+        def selection(generation: Generation) -> Selection:
+            made = Selection(generation, [generation.flag(key) for key in keys])
+            made.learn()
+            return made
+
+        return self._selected(selection)
 
     def _selected(self, select: Callable[[Generation], Selection]) -> dict[str, Any]:
         of = self._of
@@ -101,8 +111,8 @@ class BoundContext(Quick):
             if of._dormant:
                 of._wake()
             try:
-                now_us, encoded = microseconds(of._clock), self._for(generation)
-                outcomes = asking.decide(of._instances, selection, encoded, now_us)
+                now_us = microseconds(of._clock) if selection.reads_now else 0
+                outcomes = asking.decide(of._instances, selection, self._for(generation), now_us)
             except (EncodeError, PoolError):
                 return {}
             except Superseded:
@@ -140,7 +150,7 @@ class BoundContext(Quick):
         of = self._of
         try:
             request = self._for(flag.generation).request(flag)
-            now_us = microseconds(of._clock)
+            now_us = microseconds(of._clock) if flag.reads_now else 0
         except EncodeError as error:
             if member is not None:
                 of._instances.give_back(member)

@@ -293,18 +293,18 @@ def _counted(count: int, what: str) -> str:
 
 def _evaluate(arguments: argparse.Namespace) -> int:
     from .generation import Encoded, Selection
-    from .pool.asking import buffer, decide
+    from .pool.asking import decide
 
     now_us = _now_us(arguments.now)
     printer = _Printer()
-    with closing(_loaded(arguments)) as pool, buffer() as room:
+    with closing(_loaded(arguments)) as pool:
         generation = pool.generation
         assert generation is not None
         keys = arguments.flag or list(generation.flags)
         selection = Selection(generation, [generation.flag(key) for key in keys])
         for number, context in enumerate(_contexts(arguments)):
             now = time.time_ns() // 1000 if now_us is None else now_us
-            outcomes = decide(pool, selection, Encoded(selection, context, room, now), now)
+            outcomes = decide(pool, selection, Encoded(selection, context, now), now)
             printer.print(
                 number,
                 (outcome or generation.not_found(key) for key, outcome in zip(keys, outcomes, strict=True)),

@@ -21,7 +21,7 @@ from .pool import asking
 from .pool.asking import Clock, Context, Instances
 from .pool.member import Member
 from .pool.pool import Busy, Superseded
-from .runtime.encode import EncodeError
+from .runtime.encode import EncodeError, buffer
 from .shortcuts import Quick, install, shortcut
 from .types import ErrorCode, EvaluationDetails
 
@@ -270,8 +270,8 @@ def explain(instances: Instances, flag_key: str, context: Context, now_us: int) 
         if isinstance(flag, Outcome):
             return words.Explanation(flag.details, (), None, truncated=False)
         try:
-            with asking.buffer() as buffer:
-                request = flag.encode(context, buffer, now_us)
+            with buffer() as room:
+                request = flag.encode(context, room, now_us)
                 packed, events, truncated = asking.explain(instances, flag, request, now_us)
         except EncodeError as error:
             return words.Explanation(flag.failure(error.code, str(error)).details, (), None, truncated=False)

@@ -20,7 +20,7 @@ from .config.pace import breathe
 from .exposures.tally import Tally
 from .runtime import views
 from .runtime.decode import unpack
-from .runtime.encode import EncodeError, Encoder
+from .runtime.encode import EncodeError, Encoder, buffer
 from .runtime.plain import INT_MAX, INT_MIN, plain
 from .types import EMPTY, ErrorCode, EvaluationDetails, Reason
 
@@ -292,10 +292,11 @@ class Selection:
     """Flags of a generation that are asked together. None stands for a flag that does not exist.
 
     indexes: the arguments for the core, without those. slots: what any of the flags reads, ascending.
+    plan: how the extension encodes those, None without it. reads_now: whether any of them reads the clock.
     learned: what the extension knows of them; None as long as it has not heard of all.
     """
 
-    __slots__ = ("flags", "generation", "indexes", "learned", "sets", "slots")
+    __slots__ = ("flags", "generation", "indexes", "learned", "plan", "reads_now", "sets", "slots")
 
     def __init__(self, generation: Generation, flags: Sequence[Flag | None]) -> None:
         self.generation, self.flags = generation, tuple(flags)
@@ -303,6 +304,8 @@ class Selection:
         self.indexes = tuple(entry.index for entry in entries)
         self.sets = {entry.slots for entry in entries}
         self.slots = tuple(sorted(frozenset().union(*self.sets)))
+        self.plan = generation.encoder.native_plan(self.slots)
+        self.reads_now = any(flag.reads_now for flag in flags if flag is not None)
         self.learned: tuple[Any, ...] | None = None
 
     def learn(self) -> None:
@@ -323,24 +326,23 @@ class Encoded:
 
     __slots__ = ("_apart", "whole")
 
-    def __init__(
-        self, selection: Selection, context: Mapping[str, Any] | None, buffer: memoryview, now_us: int
-    ) -> None:
-        encode, encoder = selection.generation.encode, selection.generation.encoder
+    def __init__(self, selection: Selection, context: Mapping[str, Any] | None, now_us: int) -> None:
         self.whole: bytes | None = None
-        self._apart: dict[tuple[int, ...], bytes | EncodeError] = {}
-        if encoder.native is not None:
-            self.whole = encoder.native_plan(selection.slots).request(context, now_us)
+        if selection.plan is not None:
+            self.whole = selection.plan.request(context, now_us)
             if self.whole is not None:
                 return
-        try:
-            self.whole = bytes(buffer[: encode(selection.slots, context, buffer, now_us)])
-        except EncodeError:
-            for slots in selection.sets:
-                try:
-                    self._apart[slots] = bytes(buffer[: encode(slots, context, buffer, now_us)])
-                except EncodeError as error:
-                    self._apart[slots] = error
+        encode = selection.generation.encode
+        self._apart: dict[tuple[int, ...], bytes | EncodeError] = {}
+        with buffer() as room:
+            try:
+                self.whole = bytes(room[: encode(selection.slots, context, room, now_us)])
+            except EncodeError:
+                for slots in selection.sets:
+                    try:
+                        self._apart[slots] = bytes(room[: encode(slots, context, room, now_us)])
+                    except EncodeError as error:
+                        self._apart[slots] = error
 
     def request(self, flag: Flag) -> bytes:
         """The request for one of the flags. Raises EncodeError."""

@@ -8,8 +8,7 @@ another instance is taken. Nothing here waits.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Final, Protocol, TypeAlias, TypeVar
 
 from .. import _abi
@@ -201,23 +200,3 @@ def explain(instances: Instances, flag: Flag, request: bytes | memoryview, now_u
         return packed, events, member.trace_truncated
 
     return waiting_here(instances, lambda member: ask(instances, flag.generation, request, now_us, do, member))
-
-
-# ---------------------------------------------------------------- buffers for requests that are kept
-
-_MOST_BUFFERS: Final = 8
-_buffers: list[memoryview] = []
-
-
-@contextmanager
-def buffer() -> Iterator[memoryview]:
-    """A buffer as large as a request may be, for as long as the block runs."""
-    try:
-        found = _buffers.pop()
-    except IndexError:
-        found = memoryview(bytearray(_abi.SCRATCH_REQUEST_SIZE))
-    try:
-        yield found
-    finally:
-        if len(_buffers) < _MOST_BUFFERS:
-            _buffers.append(found)

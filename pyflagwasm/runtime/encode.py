@@ -10,9 +10,10 @@ all of it without the extension.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from itertools import islice
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from .._abi import (
     LIMITS_VALUE_DEPTH,
@@ -315,6 +316,26 @@ class Encoder:
             where = self._labels[(at - SCRATCH_REQUEST_OFFSET - REQUEST_SLOTS) // VALUE_SIZE]
         refusal = _refusal(error)
         return refusal if refusal.attribute == where else refusal.within(where)
+
+
+# ---------------------------------------------------------------- buffers for requests that are kept
+
+_MOST_BUFFERS: Final = 8
+_buffers: list[memoryview] = []
+
+
+@contextmanager
+def buffer() -> Iterator[memoryview]:
+    """A buffer as large as a request may be, for as long as the block runs."""
+    try:
+        found = _buffers.pop()
+    except IndexError:
+        found = memoryview(bytearray(SCRATCH_REQUEST_SIZE))
+    try:
+        yield found
+    finally:
+        if len(_buffers) < _MOST_BUFFERS:
+            _buffers.append(found)
 
 
 def _mapping(context: object) -> Mapping[str, Any]:
