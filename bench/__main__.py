@@ -22,9 +22,9 @@ from pathlib import Path
 
 from . import compare, goals, hosts, tables
 from . import record as records
-from .children import ChildFailed
+from .children import ChildFailed, end_on_signal
 from .measure import WrongAnswer
-from .peers import install
+from .peers import install, reference
 from .peers import run as peers
 from .record import BadRecord, Record
 from .servers import run as servers
@@ -87,6 +87,8 @@ def measured(options: argparse.Namespace, rounds: int) -> Record:
     usable, made.absent = hosts.usable(options.hosts.split(","))
     if not usable:
         raise WrongAnswer("none of the hosts can be used here")
+    if not reference.available():
+        made.absent.append(f"{reference.NAME}: skipped (mmh3 is not installed)")
     subjects = [name for name in options.names if not _related(name, "server")]
     if subjects or not options.names:
         for host in usable:
@@ -118,7 +120,7 @@ def _serve(made: Record, host: str, rounds: int) -> None:
         if missing:
             made.absent.append(f"{title}: skipped ({', '.join(missing)} is not installed)")
             continue
-        requests, seconds = (100_000, 5.0) if rounds > 4 else (2000, 2.0) if rounds else (40, 0.5)
+        requests, seconds = (100_000, 3.0) if rounds > 4 else (2000, 2.0) if rounds else (40, 0.5)
         visits = 3 if rounds > 4 else 1
         made.servers += servers.served(app, host, rounds=visits, requests=requests, seconds=seconds, tell=tell)
         if not rounds:
@@ -190,4 +192,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    end_on_signal()
     sys.exit(main())

@@ -7,7 +7,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -16,6 +18,7 @@ from typing import Any, Final
 ROOT: Final = Path(__file__).resolve().parents[1]
 MARK: Final = "@bench "
 GRACE: Final = 5.0
+LOOK_SECONDS: Final = 2.0
 
 
 class ChildFailed(Exception):
@@ -80,9 +83,25 @@ def give(what: Any) -> None:
 
 
 def end_on_signal() -> None:
-    """In a child: being told to end unwinds it, so that it ends its own children."""
+    """Being told to end unwinds this process, so that it ends its own children."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise SystemExit(128 + number)
 
     signal.signal(signal.SIGTERM, stop)
+
+
+def lead(main: Callable[[], None]) -> None:
+    """Run a child's main program: it ends when it is told to, and when its parent is gone."""
+    end_on_signal()
+    threading.Thread(target=_end_without, args=(os.getppid(),), daemon=True).start()
+    try:
+        main()
+    except KeyboardInterrupt:
+        raise SystemExit(128 + signal.SIGINT) from None
+
+
+def _end_without(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(LOOK_SECONDS)
+    os.kill(os.getpid(), signal.SIGTERM)

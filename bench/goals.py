@@ -96,12 +96,12 @@ def _peers(record: Record) -> list[Goal]:
 
 
 def go_absent() -> str:
-    """Why the Go SDK is not measured."""
+    """Why the Go SDK is not measured: this bench has no program for it, its module could not be had."""
     from shutil import which
 
     if which("go") is None:
         return "there is no Go toolchain"
-    return "Go is here, but the SDK's module is not fetched by this bench"
+    return "Go is here, but not the SDK's module"
 
 
 def _swaps(record: Record, host: str, named: str) -> list[Goal]:

@@ -25,7 +25,10 @@ def missing(host: str) -> str | None:
     if host not in guest.HOSTS:
         return f"this version has only {', '.join(guest.HOSTS)}"
     try:
-        Instance(host=host).close()
+        instance = Instance(host=host)
+        instance.close()
+        if instance.host != host:
+            return f"{instance.host} is used instead"
     except Exception as error:
         return " ".join(str(error).split()) or type(error).__name__
     return None

@@ -151,7 +151,7 @@ async def evaluations(stack: AsyncExitStack) -> list[Subject]:
         ("W1-details", 'details(w1, ready, "")', lambda found: is_split(found.value), "reused context"),
         ("constant", "value_nowait(simple, ready, False)", lambda value: value is True, "a flag without targeting"),
         ("bound", 'bound.value(w1, "")', is_split, "context encoded once"),
-        ("bind", f"bind({FRESH})", lambda found: True, "encoding alone"),
+        ("bind", f"bind({FRESH})", lambda found: hasattr(found, "all"), "encoding alone"),
         ("all-50", f"bind({FRESH}).all()", lambda found: len(found) == 50, "50 flags, fresh context"),
         ("all-50-bound", "bound.all()", lambda found: len(found) == 50, "50 flags, context encoded once"),
         ("W1-pinned", f"await pinned({FRESH})", is_split, "with a pin of its own"),

@@ -71,7 +71,6 @@ def main() -> None:
     parser.add_argument("names", nargs="*")
     parser.add_argument("--rounds", type=int, default=15, help="0 verifies the answers only")
     options = parser.parse_args()
-    children.end_on_signal()
     try:
         found = measured(options.host, options.names, options.rounds)
     except WrongAnswer as error:
@@ -80,4 +79,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    children.lead(main)

@@ -151,7 +151,6 @@ def main() -> None:
     parser.add_argument("name")
     parser.add_argument("--rounds", type=int, default=7, help="0 verifies the answers only")
     options = parser.parse_args()
-    children.end_on_signal()
     peer = peer_named(options.name)
     closing: list[Callable[[], object]] = []
     found = asyncio.run(measured(peer, options.rounds, closing))
@@ -164,4 +163,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    children.lead(main)

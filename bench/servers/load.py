@@ -98,8 +98,9 @@ async def loaded(port: int, targets: Sequence[tuple[str, str]], load: Load, conn
     """Send the load; how it went, and with a rate each latency in microseconds."""
     begun = time.perf_counter()
     load.until = begun + load.seconds
-    work = [_connection(port, targets, place * 7, load) for place in range(connections)]
-    await asyncio.wait_for(asyncio.gather(*work), load.seconds + 30)
+    async with asyncio.timeout(load.seconds + 30), asyncio.TaskGroup() as group:
+        for place in range(connections):
+            group.create_task(_connection(port, targets, place * 7, load))
     spent = time.perf_counter() - begun
     answered = len(load.latencies)
     found = {"requests": answered, "per_second": answered / spent, "wrong": load.wrong, "sample": load.sample}
@@ -114,11 +115,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--rate", type=float, default=0.0, help="requests per second; 0 sends as fast as answers come")
     options = parser.parse_args()
-    children.end_on_signal()
     targets = [(str(path), str(body)) for path, body in json.load(sys.stdin)]
     load = Load(min(options.requests, MOST_REQUESTS), min(options.seconds, MOST_SECONDS), max(0.0, options.rate))
     children.give(asyncio.run(loaded(options.port, targets, load, max(1, min(64, options.connections)))))
 
 
 if __name__ == "__main__":
-    main()
+    children.lead(main)
