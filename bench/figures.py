@@ -13,7 +13,7 @@ BEYOND: Final = 5
 GRID: Final = (*(i / 50 for i in range(1, 48)), 0.95, 0.96, 0.97, 0.98, 0.985, 0.99, 0.993, 0.995, 0.997, 0.999, 0.9995)
 """Where a distribution is recorded, for drawing it."""
 
-LEAST: Final = 0.10
+LEAST: Final = 0.15
 """A change of less than this is never called one: so much do processes of the same code differ."""
 
 

@@ -1,9 +1,10 @@
 """How calls are timed: batches in turn for the cost, single calls for the tail, and what a call allocates.
 
-The machine's speed drifts by a factor of two, so every subject of a run is measured in rounds, one after the other,
-and compared as a ratio with the awaited no-op of the same round. The loop around a call costs something, too: an empty
-one is measured in each round and subtracted from everything, the no-op included. What is timed is source text, put
-into the loop as a caller would write it, so no wrapper is measured with it.
+The machine's speed drifts by a factor of two within seconds, so every subject of a run is measured in rounds, one after
+the other, and each batch is compared as a ratio with awaited no-ops that are timed right before and right after it. The
+loop around a call costs something, too: an empty one is timed beside those no-ops and subtracted from everything, the
+no-op included. What is timed is source text, put into the loop as a caller would write it, so no wrapper is measured
+with it.
 
 Nothing here knows flags; it imports the standard library only, so that it runs in any peer's environment.
 """
@@ -25,10 +26,19 @@ People = Sequence[tuple[str, str]]
 EMPTY: Final = "baseline/empty-loop"
 NO_OP: Final = "baseline/no-op-awaited"
 BATCH_SECONDS: Final = 0.008
+UNIT_SHARE: Final = 0.25
+"""How long the no-ops and the empty loop beside a batch take, as a share of it."""
+
 MOST_CALLS: Final = 20_000
-MOST_SINGLES: Final = 1000
+MOST_SINGLES: Final = 2000
+SINGLES: Final = 3
+"""How many single calls there are for each of a batch."""
+
 PEAK_CALLS: Final = 50
-TRIES: Final = 3 if sys.platform != "win32" else 1  # the thread's clock is too coarse there
+TRIES: Final = 3
+FINE: Final = time.get_clock_info("thread_time").resolution < 1e-4
+"""Whether a thread's own clock is fine enough to tell whether it was interrupted."""
+
 ALONE: Final = 0.97
 """A batch during which the thread had less of a core than this was interrupted by others, and is tried again."""
 
@@ -77,6 +87,7 @@ class Subject:
     samples: bool = True
     number: int = 0
     batches: list[float] = field(default_factory=list)
+    beside: list[tuple[float, float]] = field(default_factory=list)
     singles: list[int] = field(default_factory=list)
     peak: float = 0.0
     kept: float = 0.0
@@ -105,7 +116,7 @@ class Row:
     """A measured subject. Times are in microseconds, net of the empty loop and of the clock.
 
     us: the median of the batches, per call. ratio: the median of `rounds`, each of which is a batch to the awaited
-    no-op of the same round. p50, p99, p999: of single calls, with the garbage collector on; None if there are too few.
+    no-ops beside it. p50, p99, p999: of single calls, with the garbage collector on; None if there are too few.
     curve: the distribution of single calls. peak: bytes that a call has allocated at once, at the most, as tracemalloc
     sees it; kept: memory blocks that are still there after a call, with the garbage collector off.
     """
@@ -148,6 +159,7 @@ class Rounds:
         if [subject.name for subject in subjects[:2]] != [EMPTY, NO_OP]:
             raise ValueError("the first two subjects must be the empty loop and the awaited no-op")
         self._subjects, self._people, self._seconds = subjects, people, seconds
+        self._last = (0.0, 0.0)
 
     async def verify(self) -> None:
         """Call each subject once. Raises WrongAnswer."""
@@ -160,6 +172,7 @@ class Rounds:
         for subject in self._subjects:
             await self._prepare(subject)
         for _ in range(rounds):
+            self._last = await self._units()
             for subject in self._subjects:
                 await self._round(subject)
         for subject in self._subjects:
@@ -177,19 +190,42 @@ class Rounds:
 
     async def _round(self, subject: Subject) -> None:
         people = cycled(self._people, subject.number)
-        gc.collect()
+        before = self._last
+        subject.batches.append(await self._batch(subject, people))
+        self._last = await self._units()
+        empty, unit = ((a + b) / 2 for a, b in zip(before, self._last, strict=True))
+        subject.beside.append((empty, unit))
+        if subject.samples:
+            people = cycled(self._people, min(MOST_SINGLES, SINGLES * subject.number))
+            await subject.run("singles", time.perf_counter_ns, people, subject.singles)
+            self._last = await self._units()
+
+    async def _units(self) -> tuple[float, float]:
+        """Seconds per turn of the empty loop and per awaited no-op, as they are now."""
+        found = [
+            await self._batch(subject, cycled(self._people, max(1, int(subject.number * UNIT_SHARE))))
+            for subject in self._subjects[:2]
+        ]
+        return found[0], found[1]
+
+    async def _batch(self, subject: Subject, people: People) -> float:
+        """Seconds per call, of a batch that no other thread has interrupted.
+
+        If none of a few was left alone, what the thread itself has used of its core: long batches are interrupted more
+        often than short ones, and would seem dearer.
+        """
+        gc.collect(0)
         gc.disable()
         try:
             for _ in range(TRIES):
                 own = time.thread_time()
                 spent = await subject.run("batch", time.perf_counter, people)
-                if time.thread_time() - own > ALONE * spent:
-                    break
+                own = time.thread_time() - own
+                if not FINE or own > ALONE * spent:
+                    return float(spent / len(people))
+            return float(min(own, spent) / len(people))
         finally:
             gc.enable()
-        subject.batches.append(spent / len(people))
-        if subject.samples:
-            await subject.run("singles", time.perf_counter_ns, people[:MOST_SINGLES], subject.singles)
 
     async def _weigh(self, subject: Subject) -> None:
         found: list[int] = []
@@ -212,8 +248,12 @@ class Rounds:
             gc.enable()
 
     def net(self, subject: Subject) -> list[float]:
-        """Seconds per call of each round, net of the empty loop of the same round."""
-        return [max(a - b, 1e-12) for a, b in zip(subject.batches, self._subjects[0].batches, strict=True)]
+        """Seconds per call of each round, net of the empty loop beside it."""
+        return [max(batch - empty, 1e-12) for batch, (empty, _) in zip(subject.batches, subject.beside, strict=True)]
+
+    def unit(self, subject: Subject) -> list[float]:
+        """Seconds per awaited no-op beside each of the subject's batches, net of the empty loop."""
+        return [max(unit - empty, 1e-12) for empty, unit in subject.beside]
 
     def clock_ns(self) -> float:
         """What reading the clock twice costs in itself: it is in every single call, and subtracted from it."""
@@ -221,11 +261,11 @@ class Rounds:
 
     def rows(self, host: str) -> list[Row]:
         """The results, without the empty loop."""
-        clock, unit, base = self.clock_ns(), self.net(self._subjects[1]), self._subjects[0].peak
+        clock, base = self.clock_ns(), self._subjects[0].peak
         found = []
         for subject in self._subjects[1:]:
             net = self.net(subject)
-            rounds = figures.ratios(net, unit)
+            rounds = figures.ratios(net, self.unit(subject))
             singles = sorted(max(0.0, one - clock) / 1e3 for one in subject.singles)
             p50, p99, p999 = (figures.quantile(singles, q) if singles else None for q in (0.5, 0.99, 0.999))
             found.append(

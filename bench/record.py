@@ -7,12 +7,13 @@ import os
 import platform
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
+from .hosts import merged
 from .lifecycle import Fact
 from .measure import Row
 from .peers.run import Standing
@@ -52,11 +53,13 @@ class Record:
     def hosts(self) -> list[str]:
         return list(dict.fromkeys([*(row.host for row in self.rows), *(fact.host for fact in self.facts)]))
 
-    def add(self, result: dict[str, Any]) -> None:
-        """What a worker of hosts.py gave."""
-        self.clock_ns[result["host"]] = result["clock_ns"]
-        self.rows += [Row(**row) for row in result["rows"]]
-        self.facts += [Fact(**fact) for fact in result["facts"]]
+    def add(self, results: Sequence[dict[str, Any]]) -> None:
+        """What the workers of hosts.py gave in the visits of one host."""
+        visits = [[Row(**row) for row in result["rows"]] for result in results]
+        self.rows += [merged(rows) for rows in zip(*visits, strict=True)]
+        for result in results:
+            self.clock_ns[result["host"]] = result["clock_ns"]
+            self.facts += [Fact(**fact) for fact in result["facts"]]
 
 
 def processor() -> str:

@@ -41,7 +41,7 @@ def rows(record: Record) -> list[str]:
         lines.append(f"{name:26} {row.host:9}{cells} {row.peak:7.0f} {row.kept:5.1f}  {row.note}")
     clocks = ", ".join(f"{clock:.0f} ns ({host})" for host, clock in record.clock_ns.items())
     lines += [
-        "us: median of batches, per call, net of the empty loop. ratio: to the awaited no-op, round by round; +-: half",
+        "us: median of batches, per call, net of the empty loop. ratio: to awaited no-ops right beside it; +-: half",
         "of what lies between its quartiles. p50, p99, p99.9: single calls in us, the garbage collector on, less what",
         f"the clock itself takes: {clocks}. bytes: the most that a call has allocated at once, by tracemalloc;",
         "kept: blocks left behind by a call.",

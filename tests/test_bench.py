@@ -90,8 +90,8 @@ def test_a_change_has_to_exceed_the_noise_of_both_runs() -> None:
     steady, shaky = [10.0] * 9, [7.0, 8.0, 9.0, 10.0, 10.0, 10.0, 11.0, 12.0, 13.0]
     twice = [2 * one for one in shaky]
     assert figures.change(steady, steady) == (1.0, figures.LEAST)
-    factor, limit = figures.change([11.5] * 9, shaky)
-    assert (figures.verdict(factor, limit), figures.verdict(*figures.change([11.5] * 9, steady))) == ("same", "slower")
+    factor, limit = figures.change([12.0] * 9, shaky)
+    assert (figures.verdict(factor, limit), figures.verdict(*figures.change([12.0] * 9, steady))) == ("same", "slower")
     assert figures.verdict(*figures.change(twice, shaky)) == "slower"
     assert figures.verdict(*figures.change(shaky, twice)) == "faster"
     assert figures.verdict(*figures.change([19.0], [10.0])) == "same", "a single round tells nothing"
@@ -134,16 +134,18 @@ def test_rounds_need_their_units() -> None:
 
 def test_rows_are_net_of_the_loop_and_of_the_clock() -> None:
     subjects = [*units(), Subject("b", "key")]
+    beside = [(1e-8, 9e-8), (2e-8, 1.2e-7)]  # the empty loop and the no-op, at twice the speed and then not
     for subject, batches, singles in zip(
         subjects,
         ([1e-8, 2e-8], [9e-8, 1.2e-7], [8.1e-7, 1.02e-6]),
         ([70] * 100, [150] * 100, [870] * 100),
         strict=True,
     ):
-        subject.batches, subject.singles, subject.peak = list(batches), list(singles), 32.0
+        subject.batches, subject.singles, subject.beside, subject.peak = batches, singles, beside, 32.0
     rows = {one.name: one for one in Rounds(subjects, PEOPLE).rows("portable")}
     assert set(rows) == {NO_OP, "b"}
     assert EMPTY not in rows
+    assert rows[NO_OP].rounds == pytest.approx([1.0, 1.0])
     assert rows["b"].rounds == pytest.approx([10.0, 10.0])
     assert (rows["b"].us, rows["b"].p50, rows["b"].peak) == (pytest.approx(0.9), pytest.approx(0.8), 0.0)
     assert rows["b"].p99 is None, "100 samples do not tell it"
@@ -163,6 +165,13 @@ def test_a_run_measures_what_it_was_given_and_tells_what_is_kept() -> None:
     assert rows["keeps"].kept > 1.5
     assert rows["keeps-not"].kept < 0.5
     assert 800 <= rows["keeps-not"].peak < 900
+
+
+def test_visits_of_a_host_are_merged() -> None:
+    visits = [row("a", [1.0, 9.0], us=1.0, p99=None, kept=1.0), row("a", [3.0, 2.0], us=5.0, p99=4.0, curve=[])]
+    found = hosts.merged([*visits, row("a", [4.0], us=2.0, p99=8.0)])
+    assert (found.rounds, found.ratio, found.us, found.p99, found.singles) == ([1, 9, 3, 2, 4], 3.0, 2.0, 6.0, 300)
+    assert (found.kept, found.curve) == (0.0, [(0.5, 1.0), (0.99, 2.0)])
 
 
 # ---------------------------------------------------------------- records

@@ -7,6 +7,7 @@ compares numbers. Its attributes are texts.
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from datetime import timedelta
 from importlib import import_module
 from typing import Any
@@ -51,10 +52,12 @@ async def _connect(flags: int) -> Offer:
     flipt, models = import_module("flipt_client"), import_module("flipt_client.models")
     source = document(flags)["flags"]
     snapshot = {"namespace": {"key": "default"}, "flags": [_flag(key, "targeting" in it) for key, it in source.items()]}
-    with loopback.served(json.dumps(snapshot)) as url:
-        client = flipt.FliptClient(
-            models.ClientOptions(url=url, fetch_mode=models.FetchMode.POLLING, update_interval=timedelta(hours=1))
-        )
+    stack = ExitStack()  # it may fetch once more after it has begun, and fails for good if it cannot
+    url = stack.enter_context(loopback.served(json.dumps(snapshot)))
+    client = flipt.FliptClient(
+        models.ClientOptions(url=url, fetch_mode=models.FetchMode.POLLING, update_interval=timedelta(hours=1))
+    )
+    stack.callback(client.close)
     Request = models.EvaluationRequest
 
     def everything(key: str, context: dict[str, str]) -> Any:
@@ -71,7 +74,7 @@ async def _connect(flags: int) -> Offer:
             "variant": client.evaluate_variant, "boolean": client.evaluate_boolean, "everything": everything,
             "number": _number, "target": TARGET, "simple": SIMPLE,
         },
-        close=client.close,
+        close=stack.close,
     )  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """The process that verifies and times one peer: `python -m bench.peers.worker NAME`, in the peer's environment.
 
 The reference is timed in the same rounds: each batch of the peer has one of the reference within some tens of
-milliseconds, and the ratio of the two is the figure.
+milliseconds, and both have awaited no-ops right beside them. The figure is the ratio of the two ratios to those.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ USERS: Final = 64
 START_SECONDS: Final = 30.0
 PAUSE: Final = 0.1
 CONNECTIONS: Final = 8
-EASE: Final = 0.35
+EASE: Final = 0.2
 """The rate at which latencies are measured, as a share of what the server manages with 50 flags."""
 
 
