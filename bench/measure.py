@@ -30,6 +30,8 @@ UNIT_SHARE: Final = 0.25
 """How long the no-ops and the empty loop beside a batch take, as a share of it."""
 
 MOST_CALLS: Final = 20_000
+FEW_CALLS: Final = 30
+FEW_SECONDS: Final = 0.1
 MOST_SINGLES: Final = 2000
 SINGLES: Final = 3
 """How many single calls there are for each of a batch."""
@@ -186,7 +188,9 @@ class Rounds:
             if spent > self._seconds / 4 or number >= MOST_CALLS:
                 break
             number *= 2
-        subject.number = max(1, min(MOST_CALLS, int(number * self._seconds / max(spent, 1e-9))))
+        each = max(spent, 1e-9) / number
+        least = max(1, min(FEW_CALLS, int(FEW_SECONDS / each)))  # slow calls differ more, so a few are not enough
+        subject.number = max(least, min(MOST_CALLS, int(self._seconds / each)))
 
     async def _round(self, subject: Subject) -> None:
         people = cycled(self._people, subject.number)
