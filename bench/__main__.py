@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from . import compare, goals, hosts, tables
+from . import compare, goals, hosts, plot, tables
 from . import record as records
 from .children import ChildFailed, end_on_signal
 from .measure import WrongAnswer
@@ -170,14 +170,16 @@ def run(options: argparse.Namespace) -> int:
         made = measured(options, 0)
         print("\n".join([*made.absent, "all answers are right"]))
         return 0
+    if options.plot:
+        plot.pyplot()  # what is missing is better known before than after
+    if options.peers:
+        peers.require_reference()
     earlier = records.read(options.compare) if options.compare else None
     made = records.read(options.recorded) if options.recorded else measured(options, 4 if options.quick else 15)
     show(made)
     if options.record:
         print(f"\nrecorded in {records.write(made, options.record)}")
     if options.plot:
-        from . import plot
-
         print("\n" + "\n".join(f"drawn in {path}" for path in plot.draw(made, options.plot)))
     if earlier is None:
         return 0

@@ -82,7 +82,8 @@ def _last(centre: float, group: list[int], least: float) -> float:
     return centre + (len(group) - 1) * least / 2
 
 
-def _pyplot() -> Any:
+def pyplot() -> Any:
+    """Raises ImportError, in words for people."""
     try:
         matplotlib = import_module("matplotlib")
     except ImportError:
@@ -197,7 +198,7 @@ def _finish(plt: Any, figure: Any, axes: Any, lines: Sequence[Line], path: Path,
 
 def draw(record: Record, folder: Path) -> list[Path]:
     """The files that were written. Raises ImportError without matplotlib, ValueError if there is nothing to draw."""
-    plt = _pyplot()
+    plt = pyplot()
     jobs = (("latency.png", latency_lines, _latency), ("flags.png", flags_lines, _flags))
     drawn = []
     folder.mkdir(parents=True, exist_ok=True)

@@ -87,6 +87,12 @@ def chosen(names: Sequence[str]) -> list[Peer]:
     return [peer for peer in peers if not names or peer.environment is None or peer.name.lower().startswith(wanted)]
 
 
+def require_reference() -> None:
+    """Raises ValueError without mmh3."""
+    if not reference.available():
+        raise ValueError("the comparison needs mmh3 beside pyflagwasm: install the extra [bench]")
+
+
 def compared(
     directory: Path | None,
     hosts: Sequence[str],
@@ -100,8 +106,7 @@ def compared(
 
     Raises ValueError without mmh3 in this environment: the reference could not be timed beside our own rows.
     """
-    if not reference.available():
-        raise ValueError("the comparison needs mmh3 beside pyflagwasm: install the extra [bench]")
+    require_reference()
     standings: dict[str, Standing] = {}
     results: dict[str, list[dict[str, Any]]] = {}
     peers = [peer for peer in chosen(names) if peer.host is None or peer.host in hosts]
