@@ -32,6 +32,18 @@ def user(number: int = 7, **changes: Any) -> dict[str, Any]:
     }
 
 
+FRESH = (
+    '{"targetingKey": key, "email": email, "country": "BR", "appVersion": "2.7.1", "plan": "pro", '
+    '"company": "acme", "age": 34, "beta": True, "score": 12.5}'
+)
+"""The same context as source text: what a handler that makes it anew for each call would write."""
+
+
+def people(number: int = 4096) -> list[tuple[str, str]]:
+    """Targeting keys and addresses, as `user` has them."""
+    return [(f"user-{i:06d}", f"user{i}@example.com") for i in range(number)]
+
+
 def targeted_flag() -> dict[str, Any]:
     domestic = {
         "and": [{"ends_with": [{"var": "email"}, "@example.com"]}, {"in": [{"var": "country"}, list(COUNTRIES)]}]

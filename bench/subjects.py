@@ -1,99 +1,117 @@
-"""What is measured, from the boundary outwards: one call, encoding, an evaluation, a swap, a start."""
+"""What is timed, from the boundary outwards: one call, encoding, an evaluation, many flags, the stages of a swap.
+
+How it is timed is in measure.py, what is observed without a stopwatch around one call in lifecycle.py.
+"""
 
 from __future__ import annotations
 
 import importlib
-import subprocess
+import importlib.util
+import operator
 import sys
-import time
+from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
-from statistics import median
-from typing import Any
+from typing import Any, Final
 
 import pyflagwasm
+from pyflagwasm import FlagEvaluator
 from pyflagwasm.config.compile import CompiledConfig, compile_model
 from pyflagwasm.config.formats import load
 from pyflagwasm.runtime.encode import Encoder
 from pyflagwasm.runtime.instance import Instance
 
-from .measure import Subject, no_op
-from .scenarios import EXPECTED, SIMPLE, TARGET, by_hand, document, user
+from .measure import Subject, WrongAnswer, units
+from .peers import reference
+from .scenarios import EXPECTED, FRESH, SIMPLE, TARGET, by_hand, document, user
 
-TESTS = Path(__file__).resolve().parents[1] / "tests"
-NOW_US = 1_700_000_000_000_000
-KEPT: list[Instance] = []
-"""Instances of which only the call is timed: a call alone does not keep its instance."""
+TESTS: Final = Path(__file__).resolve().parents[1] / "tests"
+NOW_US: Final = 1_700_000_000_000_000
+SIZES: Final = (1, 50, 1000, 10_000)
 
 
 def compiled(flags: int, mark: str = "") -> CompiledConfig:
     return compile_model(load(document(flags, mark)))
 
 
-def baselines() -> list[Subject]:
-    """The unit, the rule written by hand, and the slow twin that the tests compare the core with."""
-    decide = by_hand()
-    for context, letters in EXPECTED:
-        if decide(context) not in letters:
-            raise SystemExit("bench: the rule written by hand is wrong")
-    subjects = [
-        Subject("baseline/no-op-awaited", no_op, lambda answer: answer is None, awaited=True),
-        Subject("baseline/by-hand", lambda: decide(user()), is_split, note="W1 as Python code for this one flag"),
-    ]
-    if TESTS.is_dir():
-        sys.path.insert(0, str(TESTS))
-        Reference = importlib.import_module("reference").Reference
-
-        config = compiled(50)
-        scratch = memoryview(bytearray(1 << 16))
-        size = Encoder(config).encode(user(), config.flags[TARGET].slots, scratch, NOW_US)
-        request, reference = bytes(scratch[:size]), Reference(config.ir)
-        subjects.append(
-            Subject("baseline/reference", lambda: reference.evaluate(config.flags[TARGET].index, request),
-                    lambda decision: decision.variant in (2, 3), number=20, note="the IR in plain Python"),
-        )  # fmt: skip
-    return subjects
-
-
 def is_split(value: object) -> bool:
     return value in ("C", "T")
 
 
-def boundary() -> list[Subject]:
-    """Crossing alone, through both doors, and a whole decision in one crossing."""
-    config = compiled(50)
-    subjects = []
-    for host in ("portable", "public"):
-        instance = Instance(host=host)
-        KEPT.append(instance)
-        instance.load(config.ir, config.digest)
-        Encoder(config).encode(user(), config.flags[TARGET].slots, instance.scratch, NOW_US)
-        number = 2000 if host == "portable" else 200
-        for name, key in (("constant", SIMPLE), ("W1", TARGET)):
-            call = partial(instance.evaluate, config.flags[key].index)
-            row = f"boundary/{host}/{name}"
-            subjects.append(
-                Subject(row, call, lambda packed: packed & 0xFFFF < 4, number=number, note="evaluate() alone")
-            )
+def last_target(flags: int) -> str:
+    """The last flag of `document(flags)` that has W1's rules."""
+    return f"flag-{(flags - 1) // 2 * 2:04d}"
+
+
+def verified(name: str, decide: Any) -> None:
+    """Raises WrongAnswer unless `decide(context)` gives W1's answers."""
+    for context, letters in EXPECTED:
+        answer = decide(context)
+        if not answer or answer not in letters:
+            raise WrongAnswer(f"{name} gives {answer!r} instead of one of {letters} for {context}")
+
+
+def baselines() -> list[Subject]:
+    """The units, the context alone, the rule written by hand, compiled to closures, and the tests' slow twin."""
+    decide = by_hand()
+    verified("the rule written by hand", decide)
+    subjects = [
+        *units(),
+        Subject("baseline/context", FRESH, lambda made: len(made) == 9, note="a fresh dict of 9: in each fresh row"),
+        Subject("baseline/by-hand", f"decide({FRESH})", is_split, {"decide": decide}, "W1 as Python for this one flag"),
+    ]
+    if reference.available():
+        closures = reference.compiled(document(50))[TARGET]
+        verified("the compiled closures", closures)
+        names = {"decide": closures, "ready": user()}
+        subjects += [
+            Subject(reference.NAME, "decide(ready)", is_split, names, "W1 as closures + mmh3, reused context"),
+            Subject(reference.NAME + "-fresh", f"decide({FRESH})", is_split, names, "the same, fresh context"),
+        ]
+    if TESTS.is_dir() and importlib.util.find_spec("flatbuffers"):
+        if str(TESTS) not in sys.path:
+            sys.path.append(str(TESTS))
+        Reference = importlib.import_module("reference").Reference
+        config = compiled(50)
+        scratch = memoryview(bytearray(1 << 16))
+        size = Encoder(config).encode(user(), config.flags[TARGET].slots, scratch, NOW_US)
+        names = {"twin": Reference(config.ir), "flag": config.flags[TARGET].index, "request": bytes(scratch[:size])}
+        subjects.append(
+            Subject("baseline/twin", "twin.evaluate(flag, request)", lambda decision: decision.variant in (2, 3), names,
+                    "the same configuration evaluated in plain Python", samples=False)
+        )  # fmt: skip
     return subjects
 
 
-def encoding() -> list[Subject]:
-    """Writing the request: what W1 reads, and the same by the official FlatBuffers builder."""
+def boundary() -> list[Subject]:
+    """A whole decision in one crossing, its request already written."""
     config = compiled(50)
-    encoder, slots = Encoder(config), config.flags[TARGET].slots
     instance = Instance()
     instance.load(config.ir, config.digest)
-    context, wide = user(), user() | {f"attribute-{i}": i for i in range(91)}
-    encoded = encoder.encode(context, slots, instance.scratch, NOW_US)
-    texts = [str(context[name]) for name in ("targetingKey", "email", "country", "appVersion", "plan")]
+    Encoder(config).encode(user(), config.flags[TARGET].slots, instance.scratch, NOW_US)
     return [
-        Subject("encode/W1", lambda: encoder.encode(context, slots, instance.scratch, NOW_US),
-                lambda size: size == encoded, note="5 of 9 attributes"),
-        Subject("encode/W1-of-100", lambda: encoder.encode(wide, slots, instance.scratch, NOW_US),
-                lambda size: size == encoded, note="5 of 100 attributes: the same bytes"),
-        Subject("encode/official-builder", lambda: official(texts), lambda size: size > 64, number=50,
-                note="the same five texts by flatbuffers.Builder"),
+        Subject(f"boundary/{name}", "evaluate(flag)", lambda packed: packed & 0xFFFF < 4,
+                {"evaluate": instance.evaluate, "flag": config.flags[key].index, "instance": instance}, note)
+        for name, key, note in (("constant", SIMPLE, "evaluate() alone"), ("W1", TARGET, "evaluate() alone, with W1"))
+    ]  # fmt: skip
+
+
+def encoding() -> list[Subject]:
+    """Writing the request in Python: what W1 reads, and the same by the official FlatBuffers builder."""
+    config = compiled(50)
+    encoder, slots = Encoder(config), config.flags[TARGET].slots
+    scratch = memoryview(bytearray(1 << 16))
+    context, wide = user(), user() | {f"attribute-{i}": i for i in range(91)}
+    size = encoder.encode(context, slots, scratch, NOW_US)
+    names = {"encode": encoder.encode, "slots": slots, "scratch": scratch, "now": NOW_US}
+    texts = [str(context[name]) for name in ("targetingKey", "email", "country", "appVersion", "plan")]
+    call = "encode(ready, slots, scratch, now)"
+    return [
+        Subject("encode/W1", call, lambda wrote: wrote == size, names | {"ready": context}, "in Python: 5 of 9"),
+        Subject("encode/W1-of-100", call, lambda wrote: wrote == size, names | {"ready": wide},
+                "5 of 100 attributes: the same bytes"),
+        Subject("encode/official-builder", "official(texts)", lambda wrote: wrote > 64,
+                {"official": official, "texts": texts}, "the same five texts by flatbuffers.Builder"),
     ]  # fmt: skip
 
 
@@ -107,41 +125,57 @@ def official(texts: list[str]) -> int:
     return len(bytes(builder.Output()))
 
 
-async def evaluations() -> list[Subject]:
-    """Whole evaluations as a caller makes them."""
-    flags = await pyflagwasm.open(document(50)).__aenter__()
-    many = await pyflagwasm.open(document(10_000)).__aenter__()
-    for context, letters in EXPECTED:
-        if flags.value_nowait(TARGET, context, "") not in letters:
-            raise SystemExit("bench: the evaluator is wrong")
-    bound = flags.bind(user())
-    context = user()
+async def evaluations(stack: AsyncExitStack) -> list[Subject]:
+    """Whole evaluations as a caller makes them, with a fresh and with a reused context."""
+    flags = await stack.enter_async_context(pyflagwasm.open(document(50)))
+    verified("the evaluator", lambda context: flags.value_nowait(TARGET, context, ""))
 
-    def all_flags() -> dict[str, Any]:
-        return dict(flags.bind(user()).all())
-
-    async def pinned() -> str:
+    async def pinned(context: dict[str, Any]) -> str:
         async with flags.pin() as pin:
-            return await pin.value(TARGET, user(), default="")
+            return await pin.value(TARGET, context, default="")
 
-    async def leased() -> str:
+    async def leased(context: dict[str, Any]) -> str:
         async with flags.lease() as lease:
-            return await lease.value(TARGET, user(), default="")
+            return await lease.value(TARGET, context, default="")
 
-    return [
-        Subject("evaluate/W1-awaited", lambda: flags.value(TARGET, user(), default=""), is_split, awaited=True,
-                note="fresh context of 9 attributes"),
-        Subject("evaluate/W1", lambda: flags.value_nowait(TARGET, context, ""), is_split, note="same context"),
-        Subject("evaluate/W1-details", lambda: flags.details_nowait(TARGET, context, ""), lambda d: is_split(d.value)),
-        Subject("evaluate/constant", lambda: flags.value_nowait(SIMPLE, context, False), lambda v: v is True,
-                note="a flag without targeting"),
-        Subject("evaluate/bound", lambda: bound.value(TARGET, ""), is_split, note="context encoded once"),
-        Subject("evaluate/all-50", all_flags, lambda found: len(found) == 50, number=200, note="fresh context"),
-        Subject("evaluate/W1-pinned", pinned, is_split, awaited=True, note="with a pin of its own"),
-        Subject("evaluate/W1-leased", leased, is_split, awaited=True, note="with a lease of its own"),
-        Subject("evaluate/W1-of-10000", lambda: many.value_nowait("flag-9998", context, ""), is_split,
-                note="10,000 flags loaded"),
-    ]  # fmt: skip
+    names = {
+        "value": flags.value, "value_nowait": flags.value_nowait, "details": flags.details_nowait, "bind": flags.bind,
+        "bound": flags.bind(user()), "ready": user(), "w1": TARGET, "simple": SIMPLE, "pinned": pinned,
+        "leased": leased,
+    }  # fmt: skip
+    rows = (
+        ("W1-awaited", f'await value(w1, {FRESH}, default="")', is_split, "fresh context"),
+        ("W1-awaited-reused", 'await value(w1, ready, default="")', is_split, "reused context"),
+        ("W1-fresh", f'value_nowait(w1, {FRESH}, "")', is_split, "without await, fresh context"),
+        ("W1", 'value_nowait(w1, ready, "")', is_split, "without await, reused context"),
+        ("W1-details", 'details(w1, ready, "")', lambda found: is_split(found.value), "reused context"),
+        ("constant", "value_nowait(simple, ready, False)", lambda value: value is True, "a flag without targeting"),
+        ("bound", 'bound.value(w1, "")', is_split, "context encoded once"),
+        ("bind", f"bind({FRESH})", lambda found: hasattr(found, "all"), "encoding alone"),
+        ("all-50", f"bind({FRESH}).all()", lambda found: len(found) == 50, "50 flags, fresh context"),
+        ("all-50-bound", "bound.all()", lambda found: len(found) == 50, "50 flags, context encoded once"),
+        ("W1-pinned", f"await pinned({FRESH})", is_split, "with a pin of its own"),
+        ("W1-leased", f"await leased({FRESH})", is_split, "with a lease of its own"),
+    )
+    return [Subject(f"evaluate/{name}", call, check, names, note) for name, call, check, note in rows]
+
+
+async def sizes(stack: AsyncExitStack) -> list[Subject]:
+    """The same flag among 1, 50, 1,000 and 10,000, and all of them at once."""
+    subjects = []
+    for number in SIZES:
+        flags: FlagEvaluator = await stack.enter_async_context(pyflagwasm.open(document(number)))
+        key = last_target(number)
+        names = {"value": flags.value, "value_nowait": flags.value_nowait, "bind": flags.bind, "w1": key,
+                 "ready": user(), "number": number}  # fmt: skip
+        subjects += [
+            Subject(f"flags/{number}/W1", 'value_nowait(w1, ready, "")', is_split, names, "reused context"),
+            Subject(f"flags/{number}/W1-fresh", f'await value(w1, {FRESH}, default="")', is_split, names,
+                    "awaited, fresh context"),
+            Subject(f"flags/{number}/all", f"len(bind({FRESH}).all())", partial(operator.eq, number), names,
+                    "all of them, fresh context", samples=number <= 1000),
+        ]  # fmt: skip
+    return subjects
 
 
 def swaps() -> list[Subject]:
@@ -155,28 +189,18 @@ def swaps() -> list[Subject]:
         instance.load(configs[turn[0]].ir, configs[turn[0]].digest)
         return instance.memory_size
 
-    source = document(1000)
+    note = f"reserve, copy {len(configs[0].ir) // 1024} KiB, verify, commit"
     return [
-        Subject("swap/compile-1000", lambda: compile_model(load(source)), lambda c: len(c.flags) == 1000, number=1,
-                note="document to IR, off the loop"),
-        Subject("swap/instance-1000", load_next, lambda size: size > 0, number=20,
-                note=f"reserve, copy {len(configs[0].ir) // 1024} KiB, verify, commit"),
+        Subject("swap/compile-1000", "len(compile(load(source)).flags)", lambda found: found == 1000,
+                {"compile": compile_model, "load": load, "source": document(1000)}, "document to IR, off the loop",
+                samples=False),
+        Subject("swap/instance-1000", "load_next()", lambda size: size > 0, {"load_next": load_next}, note),
     ]  # fmt: skip
 
 
-def startup(runs: int) -> dict[str, float]:
-    """Median seconds of whole processes: `import wasmtime` alone, and import, open and a first evaluation."""
-    example = "import asyncio, pyflagwasm\n" + (
-        "async def main():\n"
-        "    async with pyflagwasm.open('example:flagd') as flags:\n"
-        "        await flags.value('pre-orders', {'targetingKey': 'u', 'city': 'Ghent'}, default=False)\n"
-        "asyncio.run(main())"
-    )
-    programs = {"import wasmtime": "import wasmtime", "import, open, first value": example}
-    times: dict[str, list[float]] = {name: [] for name in programs}
-    for _ in range(runs):
-        for name, program in programs.items():
-            start = time.perf_counter()
-            subprocess.run([sys.executable, "-c", program], check=True)
-            times[name].append(time.perf_counter() - start)
-    return {name: median(found) for name, found in times.items()}
+async def everything(stack: AsyncExitStack, host: str) -> list[Subject]:
+    """All subjects of a host, the units first. What does not depend on the host is measured with "portable" only."""
+    encoded = encoding() if host == "portable" else []
+    return [
+        *baselines(), *boundary(), *encoded, *await evaluations(stack), *await sizes(stack), *swaps(),
+    ]  # fmt: skip
