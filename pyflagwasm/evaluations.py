@@ -81,7 +81,7 @@ class Evaluations(Quick):
             details = self._answer(flag_key, context, default)
         except Busy:
             details = await self._in_turn(flag_key, context, default, strict)
-        return checked(details, strict).value
+        return checked(details, strict).value if strict else details.value
 
     async def details(
         self, flag_key: str, context: Context | None = None, default: Any = None, *, strict: bool = False

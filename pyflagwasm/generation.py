@@ -176,8 +176,8 @@ class Flag:
         if outcome is None:
             outcome = self._outcomes[answer] = self._outcome(answer)  # as many as the flag has ways to end
             self._teach(answer, outcome)
-        if self.entry.constant:
-            self.remembered = outcome
+            if self.entry.constant:
+                self.remembered = outcome
         return outcome
 
     def _teach(self, answer: int, outcome: Outcome) -> None:

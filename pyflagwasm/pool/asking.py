@@ -79,7 +79,8 @@ def evaluate(
         instances.fit(member, generation)
     try:
         now_us = microseconds(clock) if flag.reads_now else 0
-        generation.encode(entry.slots, context, member.scratch, now_us)
+        slots = entry.slots
+        generation.encoder.encode(context if slots else None, slots, member.scratch, now_us)
         return member.evaluate(entry.index)
     except (GuestTrapError, ValueError):
         if not member.dead:

@@ -1,9 +1,10 @@
 /* One instance's `evaluate` and `evaluate_many`, called by address.
  *
- * The rules of the unchecked call are in ../portable.py; that the addresses are right is guest.py's business. Fuel is set
- * before each call: here that is a store to memory, over ctypes it costs half an evaluation.
+ * The rules of the unchecked call and of fuel are in ../portable.py; that the addresses are right is guest.py's business.
  */
 #include "native.h"
+
+#define CALLS_PER_REFUEL 8
 
 /* Raises what the frame says of an instance that must not be called any more. */
 static int dead(Call *self)
@@ -21,7 +22,11 @@ static int cross(Call *self, const void *func, const char *name, uint64_t *cells
     void *trap = NULL;
     if (UNLIKELY(!self->alive))
         return dead(self);
-    self->set_fuel(self->context, fuel);
+    if (UNLIKELY(self->left == 0 || fuel != self->fuel)) {
+        self->set_fuel(self->context, fuel * CALLS_PER_REFUEL);
+        self->left = CALLS_PER_REFUEL;
+    }
+    self->left--;
     void *error = self->call(self->context, func, cells, 1, &trap);
     if (LIKELY(error == NULL && trap == NULL))
         return 0;

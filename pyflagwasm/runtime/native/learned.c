@@ -53,27 +53,19 @@ static PyObject *learned_learn(Learned *self, PyObject *const *args, Py_ssize_t 
     int served = PyObject_IsTrue(args[3]);
     if (PyErr_Occurred())
         return NULL;
-    if ((self->answers == NULL || 2 * (self->used + 1) > self->mask + 1) && grow(self) < 0)
+    if (self->always == NULL && (self->answers == NULL || 2 * (self->used + 1) > self->mask + 1) && grow(self) < 0)
         return NULL;
     Answer *answer = (Answer *)place(self, key);
-    if (answer->outcome != NULL)
+    if (answer->outcome != NULL || self->always != NULL)
         Py_RETURN_NONE; /* another thread was first: what it taught is equal */
     answer->key = key;
     answer->outcome = Py_NewRef(args[1]);
     answer->value = served ? Py_NewRef(args[2]) : NULL;
     answer->accepts = PyType_Check(args[4]) ? (PyTypeObject *)Py_NewRef(args[4]) : NULL;
     self->used++;
-    if (self->constant)
-        self->always = 1;
+    if (self->constant && self->always == NULL)
+        self->always = answer; /* the first is the last: the table does not move any more */
     Py_RETURN_NONE;
-}
-
-const Answer *learned_always(const Learned *self)
-{
-    for (uint32_t i = 0; i <= self->mask; i++)
-        if (self->answers[i].outcome != NULL)
-            return &self->answers[i];
-    return NULL;
 }
 
 static PyObject *learned_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)

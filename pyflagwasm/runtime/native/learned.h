@@ -21,14 +21,11 @@ typedef struct {
     Answer *answers;
     uint32_t flag, used, mask;
     char reads_now;
-    char constant; /* has one answer only ... */
-    char always;   /* ... and it is known */
+    char constant;        /* has one answer only ... */
+    const Answer *always; /* ... and this is it, once it is known */
 } Learned;
 
 /* The answer that a packed decision stands for; NULL if it was not taught yet. */
 const Answer *learned_find(const Learned *self, uint64_t packed);
-
-/* The only answer of a flag for which `always` is set. */
-const Answer *learned_always(const Learned *self);
 
 #endif

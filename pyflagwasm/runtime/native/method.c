@@ -15,6 +15,7 @@ typedef struct {
     PyObject *slow, *failed;
     PyObject *dict; /* what functools.update_wrapper puts there */
     PyTypeObject *owner;
+    PyTypeObject *seen; /* the last that was found to be one, or a subclass */
     Py_ssize_t shortcut, encoded; /* offsets in the owner; encoded is -1 for a method that takes a context */
     Wanted wanted;
     int is_async;
@@ -48,6 +49,16 @@ static inline int parse(Method *self, PyObject *const *args, Py_ssize_t count, P
     return 1;
 }
 
+static inline int is_owner(Method *self, PyObject *object)
+{
+    if (LIKELY(Py_TYPE(object) == self->seen))
+        return 1;
+    if (!PyObject_TypeCheck(object, self->owner))
+        return 0;
+    Py_XSETREF(self->seen, (PyTypeObject *)Py_NewRef(Py_TYPE(object)));
+    return 1;
+}
+
 static PyObject *after_a_trap(Method *self, PyObject *const *args, Py_ssize_t count, PyObject *keywords)
 {
     PyObject *type, *error, *trace;
@@ -74,7 +85,7 @@ static PyObject *method_vectorcall(PyObject *callable, PyObject *const *args, si
     Method *self = (Method *)callable;
     Py_ssize_t count = PyVectorcall_NARGS(nargsf);
     PyObject *places[MOST] = {NULL, Py_None, Py_None};
-    if (LIKELY(parse(self, args, count, keywords, places)) && PyObject_TypeCheck(args[0], self->owner)) {
+    if (LIKELY(parse(self, args, count, keywords, places)) && LIKELY(is_owner(self, args[0]))) {
         PyObject *shortcut = *slot_of(args[0], self->shortcut);
         if (LIKELY(shortcut != NULL && Py_TYPE(shortcut) == &ShortcutType)) {
             PyObject *encoded = self->encoded < 0 ? NULL : *slot_of(args[0], self->encoded);
@@ -130,6 +141,7 @@ static PyObject *method_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
 static int method_traverse(Method *self, visitproc visit, void *arg)
 {
     Py_VISIT(self->owner);
+    Py_VISIT(self->seen);
     Py_VISIT(self->slow);
     Py_VISIT(self->failed);
     Py_VISIT(self->dict);
@@ -146,6 +158,7 @@ static void method_dealloc(Method *self)
 {
     PyObject_GC_UnTrack(self);
     Py_CLEAR(self->owner);
+    Py_CLEAR(self->seen);
     Py_CLEAR(self->slow);
     Py_CLEAR(self->failed);
     Py_CLEAR(self->dict);

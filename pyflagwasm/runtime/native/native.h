@@ -47,6 +47,7 @@ typedef struct {
     uint64_t fuel;
     PyObject *frame; /* portable.Frame: keeps the store, and makes an exception of a failure */
     int alive;
+    uint32_t left; /* evaluations until fuel is set again */
 } Call;
 
 extern PyTypeObject CallType;

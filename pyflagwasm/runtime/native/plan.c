@@ -18,6 +18,23 @@ static inline void put_value(uint8_t *at, uint32_t kind, uint32_t len, uint64_t 
     memcpy(at + 8, &bits, 8);
 }
 
+/* memcpy of what is mostly shorter than 16 bytes, without a call. */
+static inline void copy(uint8_t *to, const char *from, size_t len)
+{
+    uint64_t first, last;
+    if (LIKELY(len >= 8 && len <= 16)) {
+        memcpy(&first, from, 8);
+        memcpy(&last, from + len - 8, 8);
+        memcpy(to, &first, 8);
+        memcpy(to + len - 8, &last, 8);
+    } else if (len < 8) {
+        for (size_t i = 0; i < len; i++)
+            to[i] = (uint8_t)from[i];
+    } else {
+        memcpy(to, from, len);
+    }
+}
+
 /* Copies a text to the heap and its Value to `at`; 0 or PLAN_DECLINED. */
 static inline int put_text(Heap *heap, uint8_t *at, PyObject *text)
 {
@@ -36,7 +53,7 @@ static inline int put_text(Heap *heap, uint8_t *at, PyObject *text)
     if (UNLIKELY((size_t)len > heap->room - heap->size))
         return PLAN_DECLINED;
     put_value(at, ABI_KIND_TEXT, (uint32_t)len, heap->size);
-    memcpy(heap->heap + heap->size, data, (size_t)len);
+    copy(heap->heap + heap->size, data, (size_t)len);
     heap->size += (uint32_t)len;
     return 0;
 }
@@ -84,10 +101,10 @@ static int put_dict(Heap *heap, uint8_t *at, PyObject *dict, int depth)
 }
 
 /* depth: how many levels of lists and objects are still allowed. No Python code runs in here. */
-static inline int put_plain(Heap *heap, uint8_t *at, PyObject *value, int depth)
+static int put_any(Heap *heap, uint8_t *at, PyObject *value, int depth)
 {
     PyTypeObject *type = Py_TYPE(value);
-    if (LIKELY(type == &PyUnicode_Type))
+    if (type == &PyUnicode_Type)
         return put_text(heap, at, value);
     if (type == &PyBool_Type) {
         put_value(at, ABI_KIND_BOOL, 0, value == Py_True);
@@ -121,11 +138,6 @@ static inline int put_plain(Heap *heap, uint8_t *at, PyObject *value, int depth)
     if (type == &PyDict_Type)
         return put_dict(heap, at, value, depth - 1);
     return PLAN_DECLINED;
-}
-
-static int put_any(Heap *heap, uint8_t *at, PyObject *value, int depth)
-{
-    return put_plain(heap, at, value, depth);
 }
 
 /* ---------------------------------------------------------------- finding values */
@@ -196,7 +208,9 @@ Py_ssize_t plan_write(Plan *self, PyObject *context, uint8_t *request, int64_t n
         PyObject *value = NULL, *owned = NULL;
         int found = look(step, context, now_us, &value, &owned);
         if (found > 0)
-            found = put_plain(&heap, request + step->at, value, ABI_LIMITS_VALUE_DEPTH);
+            found = LIKELY(Py_TYPE(value) == &PyUnicode_Type)
+                        ? put_text(&heap, request + step->at, value)
+                        : put_any(&heap, request + step->at, value, ABI_LIMITS_VALUE_DEPTH);
         Py_XDECREF(owned);
         if (UNLIKELY(found < 0))
             return found;

@@ -252,8 +252,8 @@ PyObject *shortcut_answer(Shortcut *self, PyObject *key, PyObject *context, PyOb
     Learned *learned = generation == NULL ? NULL : flag_of(generation, key);
     if (UNLIKELY(learned == NULL))
         return Py_NewRef(declined);
-    if (learned->always)
-        return given(self, learned_always(learned), fallback, wanted);
+    if (learned->always != NULL)
+        return given(self, learned->always, fallback, wanted);
     uint64_t packed = 0;
     Py_INCREF(generation); /* both, while Python code may run */
     Py_INCREF(learned);
@@ -275,7 +275,7 @@ static Py_ssize_t to_ask(PyObject *flags, uint64_t *cells, int *reads_now)
         Learned *learned = (Learned *)PyTuple_GET_ITEM(flags, i);
         if (Py_TYPE(learned) != &LearnedType || count == ABI_LIMITS_MAX_MANY)
             return -1;
-        if (learned->always)
+        if (learned->always != NULL)
             continue;
         *reads_now |= learned->reads_now;
         if (cells != NULL)
@@ -291,7 +291,7 @@ static PyObject *values(PyObject *flags, const uint64_t *packed)
     PyObject *made = PyDict_New();
     for (Py_ssize_t i = 0; made != NULL && i < PyTuple_GET_SIZE(flags); i++) {
         Learned *learned = (Learned *)PyTuple_GET_ITEM(flags, i);
-        const Answer *found = learned->always ? learned_always(learned) : learned_find(learned, *packed++);
+        const Answer *found = learned->always != NULL ? learned->always : learned_find(learned, *packed++);
         if (found == NULL || (found->value != NULL && PyDict_SetItem(made, learned->key, found->value) < 0))
             Py_CLEAR(made);
     }
