@@ -33,9 +33,10 @@ class BoundContext(Quick):
     def __init__(self, of: Evaluations, context: Context | None) -> None:
         self._of, self._shortcut = of, of._shortcut
         self._context = context.copy() if type(context) is dict else context
-        self._encoded: tuple[Generation, Encoded] | None = None
+        self._encoded: tuple[Generation, Encoded] | None
+        self._encoded = None if self._shortcut is None else self._shortcut.encode(self._context)
         generation = of._instances.generation
-        if generation is not None:
+        if self._encoded is None and generation is not None:
             try:
                 self._for(generation)
             except EncodeError:  # the clock; evaluations will say so

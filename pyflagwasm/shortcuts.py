@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias
 
 from .config.model import MISSING
 from .exposures.tally import Tally
-from .generation import Encoded, Flag, Generation, Outcome
+from .generation import Encoded, Flag, Generation, Outcome, Selection
 from .pool.asking import Clock, Instances
 from .pool.member import Member
 from .pool.waiting import Queue
@@ -25,7 +25,7 @@ declined: Final[Any] = object() if extension.FOUND is None else extension.FOUND.
 """What a shortcut gives in place of an answer."""
 
 Shortcut: TypeAlias = Any
-"""`native/shortcut.c`: many and heed; its value and details are behind the methods that `install` makes."""
+"""`native/shortcut.c`: many, encode and heed; its value and details are behind the methods that `install` makes."""
 
 
 def shortcut(instances: Instances, hooks: list[Any], clock: Clock, touched: Any) -> Shortcut | None:
@@ -95,6 +95,7 @@ def _awaited(given: Callable[..., Any]) -> Callable[..., Any]:
 if extension.FOUND is not None:
     extension.FOUND.setup(
         generation=Generation,
+        selection=Selection,
         flag=Flag,
         member=Member,
         encoded=Encoded,

@@ -193,6 +193,20 @@ def test_a_key_may_evaluate_meanwhile(flags: FlagEvaluator) -> None:
     assert (flags.statistics().pool.idle, flags.statistics().pool.in_use) == (2, 0)
 
 
+def test_a_key_may_bind_meanwhile(flags: FlagEvaluator) -> None:
+    inner: list[Any] = []
+
+    def act() -> None:
+        if len(inner) < 3:
+            inner.append(None)
+            inner[-1] = flags.bind({"plan": "x" * 50, "city": "Ghent", "targetingKey": "u-9"}).value("city", False)
+
+    bound = flags.bind(meddling(act))
+    assert inner
+    assert set(inner) == {True}
+    assert [bound.value(key, None) for key in ("plan", "city")] == [True, False]
+
+
 def test_a_key_may_reload_and_close_meanwhile() -> None:
     for act in ("reload", "close"):
         flags = opened(FLAGD)

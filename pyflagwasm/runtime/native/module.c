@@ -33,6 +33,9 @@ typedef struct {
 
 static const Needed needed[] = {
     {"generation", "flags", &words.generation_flags, &words.generation},
+    {"generation", "_everything", &words.generation_everything, &words.generation},
+    {"selection", "plan", &words.selection_plan, &words.selection},
+    {"selection", "reads_now", &words.selection_reads_now, &words.selection},
     {"flag", "learned", &words.flag_learned, &words.flag},
     {"member", "generation", &words.member_generation, &words.member},
     {"member", "user", &words.member_user, &words.member},
@@ -73,7 +76,7 @@ static PyObject *setup(PyObject *Py_UNUSED(module), PyObject *args, PyObject *kw
 
 static PyMethodDef methods[] = {
     {"setup", (PyCFunction)(void (*)(void))setup, METH_VARARGS | METH_KEYWORDS,
-     "setup(*, generation, flag, member, encoded, outcome, tally, queue, missing): the classes whose attributes are "
+     "setup(*, generation, selection, flag, member, encoded, outcome, tally, queue, missing): the classes whose attributes are "
      "read, and what a view gives for nothing."},
     {NULL, NULL, 0, NULL},
 };

@@ -89,18 +89,22 @@ extern PyTypeObject PlanType;
 /* Writes the request; its number of bytes, or one of the above. context: an exact dict, or NULL for an empty one. */
 Py_ssize_t plan_write(Plan *self, PyObject *context, uint8_t *request, int64_t now_us);
 
+/* The request as bytes, None if it is declined, or NULL with what is no Exception. context: any object. */
+PyObject *plan_request(Plan *self, PyObject *context, int64_t now_us);
+
 /* ---------------------------------------------------------------- module.c */
 
 /* Offsets of `__slots__` attributes in the package's classes, as their descriptors say. */
 typedef struct {
-    Py_ssize_t generation_flags;
+    Py_ssize_t generation_flags, generation_everything;
+    Py_ssize_t selection_plan, selection_reads_now;
     Py_ssize_t flag_learned;
     Py_ssize_t member_generation, member_user, member_evaluate;
     Py_ssize_t encoded_whole;
     Py_ssize_t outcome_details, outcome_tally;
     Py_ssize_t tally_count;
     Py_ssize_t queue_waiters, queue_closed;
-    PyTypeObject *generation, *flag, *member, *encoded, *outcome, *tally, *queue;
+    PyTypeObject *generation, *selection, *flag, *member, *encoded, *outcome, *tally, *queue;
     PyObject *missing; /* config.model.MISSING */
     PyObject *zero, *one;
 } Words;

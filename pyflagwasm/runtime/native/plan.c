@@ -254,30 +254,38 @@ static PyObject *plan_write_method(Plan *self, PyObject *const *args, Py_ssize_t
     return PyLong_FromSsize_t(size);
 }
 
-static PyObject *plan_request(Plan *self, PyObject *const *args, Py_ssize_t count)
+PyObject *plan_request(Plan *self, PyObject *context, int64_t now_us)
+{
+    if (!plain_context(&context))
+        Py_RETURN_NONE;
+    /* One buffer for all, but for who comes while it is used: Python code of a reader, or another thread meanwhile. */
+    static uint8_t shared[ABI_SCRATCH_REQUEST_SIZE];
+    static int in_use;
+    uint8_t *buffer = in_use ? PyMem_Malloc(sizeof shared) : shared;
+    if (buffer == NULL)
+        return PyErr_NoMemory();
+    if (buffer == shared)
+        in_use = 1;
+    Py_ssize_t size = plan_write(self, context, buffer, now_us);
+    PyObject *made = size >= 0 ? PyBytes_FromStringAndSize((char *)buffer, size)
+                     : size == PLAN_FAILED ? NULL : Py_NewRef(Py_None);
+    if (buffer == shared)
+        in_use = 0;
+    else
+        PyMem_Free(buffer);
+    return made;
+}
+
+static PyObject *plan_request_method(Plan *self, PyObject *const *args, Py_ssize_t count)
 {
     if (count != 2) {
         PyErr_SetString(PyExc_TypeError, "request(context, now_us)");
         return NULL;
     }
-    PyObject *context = args[0];
-    if (!plain_context(&context))
-        Py_RETURN_NONE;
     long long now_us = PyLong_AsLongLong(args[1]);
     if (now_us == -1 && PyErr_Occurred())
         return NULL;
-    /* One buffer for all: readers, which could come back here, get one of their own. */
-    static uint8_t shared[ABI_SCRATCH_REQUEST_SIZE];
-    uint8_t *buffer = shared;
-    for (Py_ssize_t i = 0; i < Py_SIZE(self); i++)
-        if (self->steps[i].key == NULL && buffer == shared && (buffer = PyMem_Malloc(sizeof shared)) == NULL)
-            return PyErr_NoMemory();
-    Py_ssize_t size = plan_write(self, context, buffer, now_us);
-    PyObject *made = size >= 0 ? PyBytes_FromStringAndSize((char *)buffer, size)
-                     : size == PLAN_FAILED ? NULL : Py_NewRef(Py_None);
-    if (buffer != shared)
-        PyMem_Free(buffer);
-    return made;
+    return plan_request(self, args[0], now_us);
 }
 
 static PyObject *plan_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
@@ -335,7 +343,7 @@ static void plan_dealloc(Plan *self)
 static PyMethodDef plan_methods[] = {
     {"write", (PyCFunction)(void (*)(void))plan_write_method, METH_FASTCALL,
      "write(context, buffer, now_us): the number of bytes written, or None if encode.py has to do it."},
-    {"request", (PyCFunction)(void (*)(void))plan_request, METH_FASTCALL,
+    {"request", (PyCFunction)(void (*)(void))plan_request_method, METH_FASTCALL,
      "request(context, now_us): the request as bytes, or None if encode.py has to do it."},
     {NULL, NULL, 0, NULL},
 };

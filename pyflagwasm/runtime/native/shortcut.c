@@ -266,72 +266,124 @@ PyObject *shortcut_answer(Shortcut *self, PyObject *key, PyObject *context, PyOb
 
 /* ---------------------------------------------------------------- many flags */
 
-/* The number of flags of which the core has to be asked, with their indexes in `cells` if that is not NULL; -1 if it
- * cannot be in one crossing. reads_now: set if one of them reads the clock. */
-static Py_ssize_t to_ask(PyObject *flags, uint64_t *cells, int *reads_now)
+/* Whether one of the flags that the core has to be asked of reads the clock; -1 for what is not Learned. */
+static int any_reads_now(PyObject *flags)
 {
-    Py_ssize_t count = 0;
+    int found = 0;
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(flags); i++) {
         Learned *learned = (Learned *)PyTuple_GET_ITEM(flags, i);
-        if (Py_TYPE(learned) != &LearnedType || count == ABI_LIMITS_MAX_MANY)
+        if (Py_TYPE(learned) != &LearnedType)
             return -1;
-        if (learned->always != NULL)
-            continue;
-        *reads_now |= learned->reads_now;
-        if (cells != NULL)
-            cells[count] = learned->flag;
-        count++;
+        found |= learned->always == NULL && learned->reads_now;
     }
-    return count;
+    return found;
 }
 
-/* The values by key, without those that would be a default; NULL without an exception for an unknown decision. */
-static PyObject *values(PyObject *flags, const uint64_t *packed)
+#if PY_VERSION_HEX < 0x030D0000
+#define NEW_DICT(size) _PyDict_NewPresized(size) /* a dict that grows costs as much as what is put into it */
+#else
+#define NEW_DICT(size) PyDict_New()
+#endif
+
+/* Asks for as many flags from `at` on as fit one crossing: the next one, or -1 with an exception. */
+static Py_ssize_t ask_next(Call *call, PyObject *flags, Py_ssize_t at)
 {
-    PyObject *made = PyDict_New();
-    for (Py_ssize_t i = 0; made != NULL && i < PyTuple_GET_SIZE(flags); i++) {
+    uint32_t count = 0;
+    for (; at < PyTuple_GET_SIZE(flags) && count < ABI_LIMITS_MAX_MANY; at++) {
+        Learned *learned = (Learned *)PyTuple_GET_ITEM(flags, at);
+        if (learned->always == NULL)
+            call_cells(call)[count++] = learned->flag;
+    }
+    return count > 0 && call_evaluate_many(call, count) < 0 ? -1 : at;
+}
+
+/* Puts the values of flags `from .. to` into a dict, without those that would be a default: 1, 0 for a decision that was
+ * not learned, -1. */
+static int put_values(PyObject *made, PyObject *flags, Py_ssize_t from, Py_ssize_t to, const uint64_t *packed)
+{
+    for (Py_ssize_t i = from; i < to; i++) {
         Learned *learned = (Learned *)PyTuple_GET_ITEM(flags, i);
         const Answer *found = learned->always != NULL ? learned->always : learned_find(learned, *packed++);
-        if (found == NULL || (found->value != NULL && PyDict_SetItem(made, learned->key, found->value) < 0))
-            Py_CLEAR(made);
+        if (UNLIKELY(found == NULL))
+            return 0;
+        if (found->value != NULL && PyDict_SetItem(made, learned->key, found->value) < 0)
+            return -1;
     }
-    return made;
+    return 1;
 }
 
-/* many(generation, flags, encoded): {key: value} for the Learned of some of its flags, in one crossing. */
+/* many(generation, flags, encoded): {key: value} for the Learned of some of its flags, with few crossings. No Python code
+ * runs between the clock and the end, so nothing that was looked at changes. */
 PyObject *shortcut_many(Shortcut *self, PyObject *const *args, Py_ssize_t count)
 {
     if (count != 3 || !PyTuple_CheckExact(args[1])) {
         PyErr_SetString(PyExc_TypeError, "many(generation, flags, encoded)");
         return NULL;
     }
-    PyObject *generation = args[0], *flags = args[1], *made = NULL, *member = NULL;
-    if (!heeding(self) || *slot_of(self->source, self->live) != generation || Py_TYPE(generation) != words.generation)
-        return Py_NewRef(declined);
-    Py_INCREF(generation);
-    PyObject *whole = request_of(args[2], generation);
-    int reads_now = 0, clock = 1;
+    PyObject *generation = args[0], *flags = args[1];
     int64_t now_us = 0;
-    Call *call;
-    Py_ssize_t asked = whole == NULL ? -1 : to_ask(flags, NULL, &reads_now);
-    if (asked > 0 && reads_now)
-        clock = read_clock(self, &now_us);
-    if (asked >= 0 && clock > 0)
-        member = take(self, generation, &call);
-    if (member != NULL) {
-        /* Asked again: what had one answer only may have become known while the clock was read. */
-        asked = to_ask(flags, call_cells(call), &reads_now);
-        fill(call, NULL, NULL, whole, now_us);
-        if (asked > 0 && call_evaluate_many(call, (uint32_t)asked) < 0) {
-            call_with(self->discard, member);
-            PyErr_Clear(); /* then they are asked one by one */
-        } else {
-            made = values(flags, call_cells(call));
-            put_back(self, member, generation);
-        }
+    int reads_now = any_reads_now(flags);
+    if (reads_now < 0 || !heeding(self))
+        return Py_NewRef(declined);
+    if (reads_now) {
+        int read = read_clock(self, &now_us);
+        if (read <= 0)
+            return read < 0 ? NULL : Py_NewRef(declined);
     }
+    if (*slot_of(self->source, self->live) != generation || Py_TYPE(generation) != words.generation)
+        return Py_NewRef(declined);
+    PyObject *whole = request_of(args[2], generation);
+    Call *call;
+    PyObject *member = whole == NULL ? NULL : take(self, generation, &call);
+    if (member == NULL)
+        return Py_NewRef(declined);
+    fill(call, NULL, NULL, whole, now_us);
+    PyObject *made = NEW_DICT(PyTuple_GET_SIZE(flags));
+    int came = made == NULL ? -1 : 1;
+    for (Py_ssize_t at = 0, next; came > 0 && at < PyTuple_GET_SIZE(flags); at = next) {
+        next = ask_next(call, flags, at);
+        if (UNLIKELY(next < 0)) {
+            Py_DECREF(made);
+            call_with(self->discard, member);
+            if (!PyErr_ExceptionMatches(PyExc_Exception))
+                return NULL;
+            PyErr_Clear(); /* then they are asked one by one */
+            return Py_NewRef(declined);
+        }
+        came = put_values(made, flags, at, next, call_cells(call));
+    }
+    put_back(self, member, generation);
+    if (LIKELY(came > 0))
+        return made;
+    Py_XDECREF(made);
+    return came < 0 ? NULL : Py_NewRef(declined);
+}
+
+/* encode(context): (Generation, Encoded) for all flags of the live generation, or None if Python code has to do it. */
+PyObject *shortcut_encode(Shortcut *self, PyObject *context)
+{
+    PyObject *generation = *slot_of(self->source, self->live);
+    if (generation == NULL || Py_TYPE(generation) != words.generation)
+        Py_RETURN_NONE;
+    PyObject *selection = *slot_of(generation, words.generation_everything);
+    if (selection == NULL || Py_TYPE(selection) != words.selection ||
+        *slot_of(selection, words.selection_reads_now) != Py_False)
+        Py_RETURN_NONE;
+    PyObject *plan = *slot_of(selection, words.selection_plan);
+    if (plan == NULL || Py_TYPE(plan) != &PlanType)
+        Py_RETURN_NONE;
+    Py_INCREF(generation); /* while a reader runs */
+    Py_INCREF(plan);
+    PyObject *whole = plan_request((Plan *)plan, context, 0), *found = whole;
+    if (whole != NULL && whole != Py_None) {
+        PyObject *encoded = words.encoded->tp_alloc(words.encoded, 0);
+        if (encoded != NULL)
+            *slot_of(encoded, words.encoded_whole) = Py_NewRef(whole);
+        found = encoded == NULL ? NULL : PyTuple_Pack(2, generation, encoded);
+        Py_XDECREF(encoded);
+        Py_DECREF(whole);
+    }
+    Py_DECREF(plan);
     Py_DECREF(generation);
-    if (made == NULL && PyErr_Occurred())
-        return NULL;
-    return made != NULL ? made : Py_NewRef(declined);
+    return found;
 }

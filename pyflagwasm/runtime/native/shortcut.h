@@ -27,6 +27,7 @@ typedef enum { VALUE, DETAILS } Wanted;
 PyObject *shortcut_answer(Shortcut *self, PyObject *key, PyObject *context, PyObject *encoded, PyObject *fallback,
                           Wanted wanted);
 
+PyObject *shortcut_encode(Shortcut *self, PyObject *context);
 PyObject *shortcut_many(Shortcut *self, PyObject *const *args, Py_ssize_t count);
 
 #endif

@@ -90,6 +90,8 @@ static PyMethodDef shortcut_methods[] = {
      "answer(flag_key, context, encoded, default, details): the value, or the details if True, or `declined`."},
     {"many", (PyCFunction)(void (*)(void))shortcut_many, METH_FASTCALL,
      "many(generation, flags, encoded): {key: value} for a tuple of Learned, or `declined`."},
+    {"encode", (PyCFunction)shortcut_encode, METH_O,
+     "encode(context): (Generation, Encoded) for the live generation, or None if Python code has to do it."},
     {"heed", (PyCFunction)shortcut_heed, METH_O,
      "heed(loop): answer only on the event loop of this weak reference; None: everywhere; anything else: nowhere."},
     {NULL, NULL, 0, NULL},
