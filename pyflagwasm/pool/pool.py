@@ -50,7 +50,8 @@ class PoolStatistics:
 
     size: how many instances there should be. idle, in_use: how many there are. missing: to be built at the next need.
     waiting: who waits for one. retired: instances that serve pins of earlier generations, beyond `size`.
-    memory: bytes of linear memory of the idle ones.
+    memory: bytes of linear memory of the idle ones. host: how they are called, "native" (in C), "portable" or "public";
+    None if none is idle.
     Since the start: built and discarded (after traps) instances, builds that failed, waits that timed out or were
     turned away, evaluations answered by an instance beyond the size, because those in use did not come back in time.
     """
@@ -68,6 +69,7 @@ class PoolStatistics:
     timed_out: int
     turned_away: int
     aside: int
+    host: str | None = None
 
 
 class Pool:
@@ -324,6 +326,7 @@ class Pool:
             timed_out=self.timed_out,
             turned_away=self.turned_away,
             aside=self.aside,
+            host=idle[-1].host if idle else None,
         )
 
     def close(self) -> None:
