@@ -98,6 +98,15 @@ def test_lists(pair: Pair, size: int, ordered: bool, form: str) -> None:
         assert answer.entered == (short(text) and size > 0 and (ordered or len(members) <= 64))
 
 
+@pytest.mark.parametrize("ordered", [False, True])
+def test_lists_of_texts_of_all_lengths(pair: Pair, ordered: bool) -> None:
+    members = [text for length in LENGTHS for text in texts(length)[:2]]
+    pair.load(predicate(Op.TextIn, tuple(sorted(set(members), key=str.encode) if ordered else members), int(ordered)))
+    for text in ALL_TEXTS:
+        answer = pair.ask(request_of([text, "behind"]))
+        assert (answer.variant, answer.entered) == (YES if text in members else NO, short(text))
+
+
 def test_texts_with_the_same_key_are_told_apart(pair: Pair) -> None:
     seen: dict[int, str] = {}
     for number in itertools.count():

@@ -262,9 +262,13 @@ pub extern "C" fn evaluate_many(count: i32) -> i32 {
     // All of them together have a budget as well, so that a crossing ends no matter how many flags are dear.
     state().together = Some(limits_layout::MAX_MANY_STEPS as u32);
     for index in 0..count {
-        let at = index.wrapping_mul(8);
-        let packed = evaluate(pyflagwasm_core::read::u32_at(output_area(), at) as i32);
-        pyflagwasm_core::read::put(output_area(), at, &packed.to_le_bytes());
+        // Borrowed anew each time: `evaluate` looks at all of the scratch.
+        let cell = index.wrapping_mul(8)..index.wrapping_mul(8).wrapping_add(8);
+        let flag = pyflagwasm_core::read::u32_at(output_area(), cell.start);
+        let packed = evaluate(flag as i32);
+        if let Some(Ok(cell)) = output_area().get_mut(cell).map(<&mut [u8; 8]>::try_from) {
+            *cell = packed.to_le_bytes();
+        }
     }
     state().together = None;
     count as i32
