@@ -80,7 +80,7 @@ def test_opening_needs_no_loop_and_starts_nothing(tmp_path: Path) -> None:
             assert flags.details_nowait("flag-1", ME, "").error_code is ErrorCode.PROVIDER_NOT_READY
         assert server.requests == []
         assert server.most_at_once == 0
-    assert threading.active_count() == threads
+    assert threading.active_count() <= threads  # one of an earlier test may have ended
     assert started == []
     assert list(tmp_path.iterdir()) == []
 

@@ -11,6 +11,7 @@ import gc
 import sys
 import threading
 from collections.abc import Callable
+from itertools import count
 from types import MappingProxyType
 from typing import Any
 
@@ -171,9 +172,13 @@ class Meddling(str):
         return False
 
 
+_turns = count(3)
+
+
 def meddling(act: Callable[[], Any]) -> dict[str, Any]:
+    """A context in which "plan" has to be looked for: it is never where it was in the one before."""
     Meddling.act = staticmethod(lambda: None)  # type: ignore[method-assign]
-    context = {Meddling("x"): 1, "plan": "pro"}
+    context: dict[str, Any] = {Meddling("x"): 1, **{f"pad {i}": i for i in range(next(_turns))}, "plan": "pro"}
     Meddling.act = staticmethod(act)  # type: ignore[method-assign]
     return context
 

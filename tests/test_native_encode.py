@@ -138,3 +138,23 @@ def test_a_plan_refuses_what_would_write_outside() -> None:
     assert plan.write({"a": "x"}, memoryview(bytearray(100)), NOW) is None  # too small a buffer is not written to
     with pytest.raises((BufferError, TypeError)):
         plan.write({"a": "x"}, b"read only", NOW)
+
+
+def test_where_a_key_was_is_a_hint_and_no_more() -> None:
+    """Contexts of changing shape, and keys that are equal to the attribute without being the same object."""
+    names = ("alpha", "beta", "gamma")
+    encoder, python = Encoder(support.attributes(*names)), python_encoder(support.attributes(*names))
+    equal = "".join(["al", "pha"])
+    assert equal is not names[0]
+    shapes: list[dict[str, Any]] = [
+        {"alpha": 1, "beta": "two", "gamma": 3.0}, {"gamma": 3.0, "beta": "two", "alpha": 1}, {"beta": "two"}, {},
+        {"x": 0, "y": 1, "alpha": 2}, {equal: "equal", "beta": None},
+        {**{f"x{i}": i for i in range(100)}, "alpha": "far", "gamma": "behind"},
+    ]  # fmt: skip
+    holes = {"x": 0, "alpha": 1, "beta": 2, "gamma": 3}
+    del holes["x"], holes["beta"]
+    shapes.append(holes)
+    for step in (1, 3, 5):
+        for turn in range(200):
+            context = shapes[turn * step % len(shapes)]
+            assert written(encoder, context, (0, 1, 2)) == written(python, context, (0, 1, 2))

@@ -71,6 +71,8 @@ typedef struct {
     PyObject *also; /* its other name, or NULL */
     PyObject *rest; /* a tuple of keys to follow from there, or NULL */
     PyObject *read; /* reader: (context, now_us) -> value or MISSING */
+    Py_ssize_t hint; /* where the key was in the last context: most contexts of a server are made alike */
+    uint32_t missed; /* how often it was not there */
 } Step;
 
 typedef struct {

@@ -142,10 +142,32 @@ static int put_any(Heap *heap, uint8_t *at, PyObject *value, int depth)
 
 /* ---------------------------------------------------------------- finding values */
 
-/* What `get` of an exact dict gives; NULL if there is nothing, with or without an exception of the key's `__eq__`. */
-static inline PyObject *find(PyObject *dict, PyObject *key)
+#define FIRST_MISSES 4
+#define MOST_LOOKED_AT 64
+
+/* Looks for the place of a key that is there, the first few times and then now and then. */
+static void note_place(Step *step, PyObject *dict)
 {
-    return PyDict_GetItemWithError(dict, key);
+    PyObject *key;
+    Py_ssize_t position = 0, here = 0;
+    if (++step->missed > FIRST_MISSES && (step->missed & 63) != 0)
+        return;
+    for (int i = 0; i < MOST_LOOKED_AT && PyDict_Next(dict, &position, &key, NULL); i++, here = position)
+        if (key == step->key)
+            step->hint = here;
+}
+
+/* What `get` of an exact dict gives; NULL if there is nothing, with or without an exception of the key's `__eq__`. */
+static inline PyObject *find(Step *step, PyObject *dict)
+{
+    PyObject *key, *value;
+    Py_ssize_t position = step->hint;
+    if (LIKELY(PyDict_Next(dict, &position, &key, &value)) && LIKELY(key == step->key))
+        return value;
+    value = PyDict_GetItemWithError(dict, step->key);
+    if (value != NULL)
+        note_place(step, dict);
+    return value;
 }
 
 /* Something was raised: 0 after clearing an Exception, which encode.py will meet again, or PLAN_FAILED. */
@@ -158,7 +180,7 @@ static int cleared(void)
 }
 
 /* The slot's value, borrowed or in `owned`: 1, 0 for Missing, or a PLAN_ code. */
-static inline int look(const Step *step, PyObject *context, int64_t now_us, PyObject **value, PyObject **owned)
+static inline int look(Step *step, PyObject *context, int64_t now_us, PyObject **value, PyObject **owned)
 {
     PyObject *found;
     if (UNLIKELY(step->key == NULL)) {
@@ -175,17 +197,17 @@ static inline int look(const Step *step, PyObject *context, int64_t now_us, PyOb
     }
     if (context == NULL)
         return 0;
-    found = find(context, step->key);
+    found = find(step, context);
     if (found == NULL && UNLIKELY(step->also != NULL || PyErr_Occurred())) {
         if (PyErr_Occurred())
             return cleared();
-        found = find(context, step->also);
+        found = PyDict_GetItemWithError(context, step->also);
     }
     if (step->rest != NULL) {
         for (Py_ssize_t i = 0; found != NULL && i < PyTuple_GET_SIZE(step->rest); i++) {
             if (!PyDict_CheckExact(found))
                 return PLAN_DECLINED;
-            found = find(found, PyTuple_GET_ITEM(step->rest, i));
+            found = PyDict_GetItemWithError(found, PyTuple_GET_ITEM(step->rest, i));
         }
     }
     if (found == NULL) {
@@ -204,7 +226,7 @@ Py_ssize_t plan_write(Plan *self, PyObject *context, uint8_t *request, int64_t n
     memcpy(request + ABI_REQUEST_NOW_US, &now_us, 8);
     Heap heap = {request + prefix, 0, self->room};
     for (Py_ssize_t i = 0; i < Py_SIZE(self); i++) {
-        const Step *step = &self->steps[i];
+        Step *step = &self->steps[i];
         PyObject *value = NULL, *owned = NULL;
         int found = look(step, context, now_us, &value, &owned);
         if (found > 0)
