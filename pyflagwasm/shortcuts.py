@@ -75,10 +75,15 @@ def install(
         method = extension.FOUND.Method(of, slow, given, is_async, wanted, bound)
         functools.update_wrapper(method, slow)
         if is_async:
-            method._is_coroutine = asyncio.coroutines._is_coroutine  # type: ignore[attr-defined]
-            if hasattr(inspect, "markcoroutinefunction"):
-                inspect.markcoroutinefunction(method)
+            _marked(method)
         setattr(of, name, method)
+
+
+def _marked(method: Any) -> None:
+    """Let those who ask before calling know that it gives a coroutine."""
+    method._is_coroutine = getattr(asyncio.coroutines, "_is_coroutine", None)
+    if hasattr(inspect, "markcoroutinefunction"):
+        inspect.markcoroutinefunction(method)
 
 
 def _value_of(failed: Callable[..., EvaluationDetails]) -> Callable[..., Any]:

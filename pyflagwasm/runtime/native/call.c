@@ -22,11 +22,16 @@ static int cross(Call *self, const void *func, const char *name, uint64_t *cells
     void *trap = NULL;
     if (UNLIKELY(!self->alive))
         return dead(self);
-    if (UNLIKELY(self->left == 0 || fuel != self->fuel)) {
-        self->set_fuel(self->context, fuel * CALLS_PER_REFUEL);
-        self->left = CALLS_PER_REFUEL;
+    if (UNLIKELY(fuel != self->fuel)) {
+        self->set_fuel(self->context, fuel);
+        self->left = 0;
+    } else {
+        if (self->left == 0) {
+            self->set_fuel(self->context, fuel * CALLS_PER_REFUEL);
+            self->left = CALLS_PER_REFUEL;
+        }
+        self->left--;
     }
-    self->left--;
     void *error = self->call(self->context, func, cells, 1, &trap);
     if (LIKELY(error == NULL && trap == NULL))
         return 0;
