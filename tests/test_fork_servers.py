@@ -270,7 +270,7 @@ def serving(folder: Path, opened_where: str, kind: str, *command: str) -> Iterat
         port = probe.getsockname()[1]
     environment = {
         **os.environ,
-        "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tests"), str(folder))),
+        "PYTHONPATH": os.pathsep.join((str(ROOT), str(Path(__file__).parent), str(folder))),
         "FLAGS": str(folder / "flags.json"),
         "KIND": kind,
         "OPENED": opened_where,

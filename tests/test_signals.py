@@ -110,6 +110,7 @@ def terminate(number, frame):
 
 documents = [uniform(60, variant) for variant in "ab"]
 loop, wanted = sys.argv[1:]
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which is ignored in what a shell has put into the background
 if wanted == "SystemExit":
     signal.signal(signal.SIGTERM, terminate)
 try:

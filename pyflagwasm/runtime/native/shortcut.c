@@ -122,22 +122,28 @@ static inline PyObject *take(Shortcut *self, PyObject *generation, Call **call)
     return member;
 }
 
-/* Calls the owner's function with a member, whose reference it takes. An exception that is set stays; one that the
- * function raises, for which there is no reason, is reported. */
-static void call_with(PyObject *function, PyObject *member)
+/* Calls the owner's function with a member, whose reference it takes: 0, or -1 with what it raises, which can only be
+ * what a signal handler does. An exception that is set stays. */
+static int call_with(PyObject *function, PyObject *member)
 {
     PyObject *type, *value, *trace;
     PyErr_Fetch(&type, &value, &trace);
     PyObject *none = PyObject_CallOneArg(function, member);
-    if (none == NULL)
-        PyErr_WriteUnraisable(function);
-    Py_XDECREF(none);
     Py_DECREF(member);
-    PyErr_Restore(type, value, trace);
+    if (none != NULL) {
+        Py_DECREF(none);
+        PyErr_Restore(type, value, trace);
+        return 0;
+    }
+    if (type != NULL) {
+        PyErr_WriteUnraisable(function);
+        PyErr_Restore(type, value, trace);
+    }
+    return -1;
 }
 
-/* Gives a member back; takes the reference. */
-static inline void put_back(Shortcut *self, PyObject *member, PyObject *generation)
+/* Gives a member back, as call_with does. */
+static inline int put_back(Shortcut *self, PyObject *member, PyObject *generation)
 {
     PyObject *waiters = *slot_of(self->queue, words.queue_waiters);
     int plain = *slot_of(self->source, self->live) == generation &&
@@ -148,10 +154,10 @@ static inline void put_back(Shortcut *self, PyObject *member, PyObject *generati
         if (LIKELY(((PyListObject *)self->idle)->allocated > count)) {
             PyList_SET_ITEM(self->idle, count, member); /* list.append() */
             Py_SET_SIZE(self->idle, count + 1);
-            return;
+            return 0;
         }
     }
-    call_with(self->give_back, member);
+    return call_with(self->give_back, member);
 }
 
 /* ---------------------------------------------------------------- one flag */
@@ -209,8 +215,7 @@ static int decide(Shortcut *self, PyObject *generation, Learned *learned, PyObje
         call_with(self->discard, member);
         return -1;
     }
-    put_back(self, member, generation);
-    return came;
+    return put_back(self, member, generation) < 0 ? -1 : came;
 }
 
 /* Counts one evaluation; 0 if Python code has to. */
@@ -352,7 +357,8 @@ PyObject *shortcut_many(Shortcut *self, PyObject *const *args, Py_ssize_t count)
         }
         came = put_values(made, flags, at, next, call_cells(call));
     }
-    put_back(self, member, generation);
+    if (UNLIKELY(put_back(self, member, generation) < 0))
+        came = -1;
     if (LIKELY(came > 0))
         return made;
     Py_XDECREF(made);
