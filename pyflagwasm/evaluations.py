@@ -37,6 +37,8 @@ D = TypeVar("D", bool, str, int, float, Mapping[str, Any], Sequence[Any])
 class Evaluations(Quick):
     """The evaluations of one place that instances come from. Safe from any thread and task.
 
+    An awaited one is evaluated, and counted, when it is called where there is the C extension; else when it is awaited.
+
     They never raise because of data: a flag, context or default that does not fit gives the default, and the details
     say why. With `strict=True` they raise an EvaluationError instead, or a PoolError if no instance was to be had.
     Without a configuration every flag has the error PROVIDER_NOT_READY.

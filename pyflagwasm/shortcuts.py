@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeAlias
 
 from .config.model import MISSING
+from .errors import GuestError
 from .exposures.tally import Tally
 from .generation import Encoded, Flag, Generation, Outcome, Selection
 from .pool.asking import Clock, Instances
@@ -31,7 +32,7 @@ Shortcut: TypeAlias = Any
 def shortcut(instances: Instances, hooks: list[Any], clock: Clock, touched: Any) -> Shortcut | None:
     """A shortcut to these instances; None without the extension. touched: the counter's, or None if nothing counts."""
     native = extension.chosen()
-    if native is None:
+    if native is None or native.owner is not Queue:  # another copy of this package has set the extension up for itself
         return None
     return native.Shortcut(
         instances,
@@ -74,6 +75,8 @@ def install(
             given = _awaited(given)
         method = extension.FOUND.Method(of, slow, given, is_async, wanted, bound)
         functools.update_wrapper(method, slow)
+        for looks in ("__code__", "__defaults__", "__kwdefaults__"):  # by which `inspect` knows functions
+            setattr(method, looks, getattr(slow, looks))
         if is_async:
             _marked(method)
         setattr(of, name, method)
@@ -108,4 +111,6 @@ if extension.FOUND is not None:
         tally=Tally,
         queue=Queue,
         missing=MISSING,
+        guest_error=GuestError,
     )
+    extension.FOUND.owner = Queue

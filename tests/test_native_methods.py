@@ -6,8 +6,10 @@ import asyncio
 import collections.abc
 import gc
 import inspect
+import sys
 import types
 import warnings
+import weakref
 from collections.abc import Callable
 from typing import Any
 from unittest import mock
@@ -27,8 +29,13 @@ pytestmark = pytest.mark.skipif(extension.FOUND is None, reason=f"no native host
 PRO = {"plan": "pro"}
 
 
+@pytest.fixture(autouse=True)
+def native(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(extension.HOST_VARIABLE, raising=False)
+
+
 @pytest.fixture
-def flags() -> Any:
+def flags(native: None) -> Any:
     evaluator = opened(FLAGD)
     for context in (PRO, {}):
         evaluator.value_nowait("plan", context)
@@ -118,6 +125,7 @@ def test_they_look_as_what_they_stand_for() -> None:
             assert method.__doc__
             assert list(inspect.signature(method).parameters)[:2] == ["self", "flag_key"]
             assert asyncio.iscoroutinefunction(method) == (name in ("value", "details") and of is Evaluations)
+            assert inspect.iscoroutinefunction(method) == (name in ("value", "details") and of is Evaluations)
             assert name in repr(method)
 
 
@@ -230,6 +238,31 @@ def test_tasks_groups_and_timeouts_take_it(loop: str) -> None:
                     await task
 
     run_on(loop, scenario)
+
+
+def test_one_that_is_kept_while_it_warns_lives_on(flags: FlagEvaluator, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: kept.append(unraisable.object))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(100):
+            quick(flags)
+    gc.collect()
+    assert len({id(each) for each in kept}) == 100
+    for each in kept:
+        with pytest.raises(RuntimeError, match="already awaited"):
+            each.send(None)
+
+
+def test_more_of_what_coroutines_have(flags: FlagEvaluator) -> None:
+    coroutine = quick(flags)
+    reference = weakref.ref(coroutine)
+    assert reference() is coroutine
+    assert coroutine.cr_suspended is False
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        coroutine.throw(StopIteration)
+    del coroutine
+    assert reference() is None
 
 
 def test_asyncio_in_debug_mode_takes_it(flags: FlagEvaluator) -> None:

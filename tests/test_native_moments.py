@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -174,3 +175,91 @@ def test_an_interrupt_while_an_instance_goes_back_is_raised(
     flags._pool.give_back(interrupted.pop())
     assert flags.value_nowait("plan", PRO, False) is True
     assert (flags.statistics().pool.idle, flags.statistics().pool.in_use) == (2, 0)
+
+
+def test_a_bound_request_is_kept_while_the_clock_runs(native: None) -> None:
+    """Another thread may have encoded it anew meanwhile, and freed what was there."""
+    during: list[Callable[[], Any]] = [lambda: None]
+
+    def clock() -> float:
+        during[-1]()
+        return 3_000.0
+
+    flags = pyflagwasm.open(FLAGD, clock=clock)
+    asyncio.run(flags.__aenter__())
+    for _ in range(2):
+        flags.value_nowait("later", {}, False)
+    bound = flags.bind({**PRO, "pad": "x" * 3_000})
+    assert bound.value("later", False) is True
+
+    def replaced() -> None:
+        during.append(lambda: None)
+        bound._encoded = None
+        gc.collect()
+        during.append([bytes(range(256)) * 20 for _ in range(200)].clear)  # over what was freed
+
+    for _ in range(20):
+        during.append(replaced)
+        assert bound.value("later", False) is True
+        during.append(lambda: None)
+        assert bound.value("later", False) is True
+    closed(flags)
+
+
+def test_a_key_may_take_away_what_is_looked_through(native: None) -> None:
+    flags = opened(document(f=flag(ON_OFF, "off", {"if": [{"==": [{"var": "user.plan"}, "pro"]}, "on"]})))
+    for plan in ("pro", "free"):
+        flags.value_nowait("f", {"user": {"plan": plan}}, False)
+    context: dict[str, Any] = {}
+
+    def act() -> None:
+        context.clear()
+        [{f"k{i}": i} for i in range(500)]
+
+    for _ in range(20):
+        context["user"] = meddling(act)
+        assert flags.value_nowait("f", context, False) in (True, False)
+    closed(flags)
+
+
+def test_a_pin_of_a_closed_evaluator_answers_nothing(native: None) -> None:
+    flags = opened(FLAGD)
+
+    async def scenario() -> None:
+        async with flags.pin() as pinned:
+            assert pinned.value_nowait("bool", {}, False) is True
+            await flags.aclose()
+            details = pinned.details_nowait("bool", {}, False)
+            assert (details.value, details.error_code) == (False, ErrorCode.PROVIDER_NOT_READY)
+
+    asyncio.run(scenario())
+
+
+def test_what_a_signal_handler_raises_is_no_trap(flags: FlagEvaluator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An Exception of somebody else's, while an instance goes back, is theirs."""
+
+    def act() -> None:
+        flags._pool.queue._waiters.append(waiting.Waiter(lambda: None))
+        monkeypatch.setattr(type(flags._pool.queue), "give", lambda self, item: 1 // 0)
+
+    flags._pool.queue._waiters.clear()
+    with pytest.raises(ZeroDivisionError):
+        flags.value_nowait("plan", meddling(act), False)
+    monkeypatch.undo()
+    flags._pool.queue._waiters.clear()
+
+
+def test_a_clock_of_whole_seconds_is_read_once(native: None) -> None:
+    read: list[int] = []
+
+    def clock() -> int:
+        read.append(1)
+        return 3_000
+
+    flags = pyflagwasm.open(FLAGD, clock=clock)
+    asyncio.run(flags.__aenter__())
+    flags.value_nowait("later", {}, False)
+    read.clear()
+    assert [flags.value_nowait("later", {}, False) for _ in range(5)] == [True] * 5
+    assert len(read) == 5
+    closed(flags)

@@ -6,7 +6,9 @@ it accelerates, with the same answers and the same bytes in scratch.
 
 from __future__ import annotations
 
+import hashlib
 import os
+from pathlib import Path
 from typing import Any, Final
 
 from .. import _abi
@@ -20,9 +22,23 @@ def _found() -> Any:
         from . import _native  # type: ignore[attr-defined,unused-ignore]
     except ImportError as error:
         return str(error)
-    if _native.FINGERPRINT != _abi.FINGERPRINT:  # an old build in a checkout that went on
-        return "it was built for another version of this package: install the package again"
+    if _native.FINGERPRINT != _abi.FINGERPRINT or _native.SOURCES != _sources(_native.SOURCES):
+        return "it was built from other sources than these: install the package again"
     return _native
+
+
+def _sources(built: str) -> str:
+    """The digest of the sources beside this file, as in native/hatch_build.py; `built` where there are none.
+
+    Only a checkout has them, and there a build can be older than they are.
+    """
+    found = sorted(Path(__file__).with_name("native").glob("*.[ch]"))
+    if not found:
+        return built
+    digest = hashlib.sha256()
+    for path in found:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 _found_here: Final = _found()

@@ -6,6 +6,7 @@ PYFLAGWASM_NATIVE=require makes that an error, and every warning of the compiler
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 import tempfile
@@ -20,18 +21,30 @@ VARIABLE = "PYFLAGWASM_NATIVE"
 WARNINGS = ["-Wall", "-Wextra", "-Wno-missing-field-initializers", "-Wno-cast-function-type"]
 
 
+def digest() -> str:
+    """Of the sources, as pyflagwasm/runtime/extension.py computes it in a checkout."""
+    found = hashlib.sha256()
+    for path in sorted(HERE.glob("*.[ch]")):
+        found.update(path.read_bytes())
+    return found.hexdigest()
+
+
 def compile_extension(strict: bool) -> Path:
     """Build the extension beside this folder; its path. Raises what setuptools does. strict: warnings are errors."""
     from setuptools import Distribution, Extension
     from setuptools.command.build_ext import build_ext
 
     sources = sorted(str(path) for path in HERE.glob("*.c"))
+    made_of = [("PYFLAGWASM_SOURCES", f'"{digest()}"')]
     optimised = [] if sys.platform == "win32" else ["-O2", "-fvisibility=hidden", *WARNINGS, *["-Werror"] * strict]
-    extension = Extension("_native", sources, include_dirs=[str(HERE)], extra_compile_args=optimised)
+    extension = Extension(
+        "_native", sources, include_dirs=[str(HERE)], define_macros=made_of, extra_compile_args=optimised
+    )
     with tempfile.TemporaryDirectory() as folder:
         command = build_ext(Distribution({"name": "pyflagwasm-native", "ext_modules": [extension]}))
         command.build_temp, command.build_lib, command.force = folder, str(PACKAGE), True
         command.ensure_finalized()
+        Path(command.get_ext_fullpath("_native")).unlink(missing_ok=True)  # an old one is worse than none
         command.run()
         return Path(command.get_ext_fullpath("_native"))
 

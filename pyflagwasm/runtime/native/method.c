@@ -89,12 +89,14 @@ static PyObject *method_vectorcall(PyObject *callable, PyObject *const *args, si
         PyObject *shortcut = *slot_of(args[0], self->shortcut);
         if (LIKELY(shortcut != NULL && Py_TYPE(shortcut) == &ShortcutType)) {
             PyObject *encoded = self->encoded < 0 ? NULL : *slot_of(args[0], self->encoded);
+            Py_XINCREF(encoded); /* another thread may put a newer one in its place while a clock runs */
             PyObject *found =
                 self->encoded >= 0 && encoded == NULL
                     ? Py_NewRef(declined)
                     : shortcut_answer((Shortcut *)shortcut, places[0], places[1], encoded, places[2], self->wanted);
-            if (UNLIKELY(found == NULL))
-                return PyErr_ExceptionMatches(PyExc_Exception) ? after_a_trap(self, args, count, keywords) : NULL;
+            Py_XDECREF(encoded);
+            if (UNLIKELY(found == NULL)) /* or what a signal handler has raised */
+                return PyErr_ExceptionMatches(words.guest_error) ? after_a_trap(self, args, count, keywords) : NULL;
             if (LIKELY(found != declined))
                 return self->is_async ? ready_new(found) : found;
             Py_DECREF(found);

@@ -9,6 +9,11 @@
 #include <structmember.h>
 #endif
 
+/* What the build was made of: a digest that hatch_build.py gives. */
+#ifndef PYFLAGWASM_SOURCES
+#define PYFLAGWASM_SOURCES ""
+#endif
+
 Words words;
 
 Py_ssize_t slot_offset(PyTypeObject *type, const char *name)
@@ -65,19 +70,20 @@ static PyObject *setup(PyObject *Py_UNUSED(module), PyObject *args, PyObject *kw
             return NULL;
         Py_XSETREF(*needed[i].known, (PyTypeObject *)Py_NewRef(type));
     }
-    PyObject *missing = PyDict_GetItemString(kwargs, "missing");
-    if (missing == NULL) {
-        PyErr_SetString(PyExc_TypeError, "setup needs the object missing");
+    PyObject *missing = PyDict_GetItemString(kwargs, "missing"), *error = PyDict_GetItemString(kwargs, "guest_error");
+    if (missing == NULL || error == NULL) {
+        PyErr_SetString(PyExc_TypeError, "setup needs missing and guest_error");
         return NULL;
     }
     Py_XSETREF(words.missing, Py_NewRef(missing));
+    Py_XSETREF(words.guest_error, Py_NewRef(error));
     Py_RETURN_NONE;
 }
 
 static PyMethodDef methods[] = {
     {"setup", (PyCFunction)(void (*)(void))setup, METH_VARARGS | METH_KEYWORDS,
-     "setup(*, generation, selection, flag, member, encoded, outcome, tally, queue, missing): the classes whose attributes are "
-     "read, and what a view gives for nothing."},
+     "setup(*, generation, selection, flag, member, encoded, outcome, tally, queue, missing, guest_error): the "
+     "classes whose attributes are read, what a view gives for nothing, and what a trap raises."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -104,7 +110,8 @@ PyMODINIT_FUNC PyInit__native(void)
     PyObject *fingerprint = PyLong_FromUnsignedLongLong(ABI_FINGERPRINT);
     int added = declined != NULL && words.zero != NULL && words.one != NULL && fingerprint != NULL &&
                 PyModule_AddObjectRef(module, "declined", declined) == 0 &&
-                PyModule_AddObjectRef(module, "FINGERPRINT", fingerprint) == 0;
+                PyModule_AddObjectRef(module, "FINGERPRINT", fingerprint) == 0 &&
+                PyModule_AddStringConstant(module, "SOURCES", PYFLAGWASM_SOURCES) == 0;
     Py_XDECREF(fingerprint);
     if (added)
         return module;

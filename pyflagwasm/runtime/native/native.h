@@ -107,7 +107,8 @@ typedef struct {
     Py_ssize_t tally_count;
     Py_ssize_t queue_waiters, queue_closed;
     PyTypeObject *generation, *selection, *flag, *member, *encoded, *outcome, *tally, *queue;
-    PyObject *missing; /* config.model.MISSING */
+    PyObject *missing;     /* config.model.MISSING */
+    PyObject *guest_error; /* errors.GuestError */
     PyObject *zero, *one;
 } Words;
 

@@ -204,11 +204,18 @@ static inline int look(Step *step, PyObject *context, int64_t now_us, PyObject *
         found = PyDict_GetItemWithError(context, step->also);
     }
     if (step->rest != NULL) {
+        Py_XINCREF(found); /* the code of a key may take it out of the context while it is looked at */
         for (Py_ssize_t i = 0; found != NULL && i < PyTuple_GET_SIZE(step->rest); i++) {
-            if (!PyDict_CheckExact(found))
+            PyObject *outer = found;
+            if (!PyDict_CheckExact(outer)) {
+                Py_DECREF(outer);
                 return PLAN_DECLINED;
-            found = PyDict_GetItemWithError(found, PyTuple_GET_ITEM(step->rest, i));
+            }
+            found = PyDict_GetItemWithError(outer, PyTuple_GET_ITEM(step->rest, i));
+            Py_XINCREF(found);
+            Py_DECREF(outer);
         }
+        *owned = found;
     }
     if (found == NULL) {
         if (UNLIKELY(PyErr_Occurred() != NULL))

@@ -10,6 +10,7 @@
 typedef struct {
     PyObject_HEAD
     PyObject *value; /* NULL once it was awaited, closed or thrown into */
+    PyObject *weak;
 } Ready;
 
 PyObject *ready_new(PyObject *value)
@@ -18,7 +19,7 @@ PyObject *ready_new(PyObject *value)
     if (self == NULL)
         Py_DECREF(value);
     else
-        self->value = value;
+        self->value = value, self->weak = NULL;
     return (PyObject *)self;
 }
 
@@ -87,7 +88,10 @@ static PyObject *ready_throw(Ready *self, PyObject *args)
         PyErr_SetObject(type, value == NULL || value == Py_None ? NULL : value);
     } else {
         PyErr_SetString(PyExc_TypeError, "exceptions must be classes or instances deriving from BaseException");
+        return NULL;
     }
+    if (PyErr_ExceptionMatches(PyExc_StopIteration)) /* which would look as if it had been awaited */
+        PyErr_SetString(PyExc_RuntimeError, "coroutine raised StopIteration");
     return NULL;
 }
 
@@ -97,18 +101,25 @@ static PyObject *ready_close(Ready *self, PyObject *Py_UNUSED(ignored))
     Py_RETURN_NONE;
 }
 
+static void ready_finalize(PyObject *object)
+{
+    Ready *self = (Ready *)object;
+    if (self->value == NULL)
+        return;
+    PyObject *type, *error, *trace;
+    PyErr_Fetch(&type, &error, &trace);
+    Py_CLEAR(self->value);
+    if (PyErr_WarnEx(PyExc_RuntimeWarning, "coroutine of an evaluation was never awaited", 1) < 0)
+        PyErr_WriteUnraisable(object);
+    PyErr_Restore(type, error, trace);
+}
+
 static void ready_dealloc(Ready *self)
 {
-    if (UNLIKELY(self->value != NULL)) {
-        PyObject *type, *error, *trace;
-        PyErr_Fetch(&type, &error, &trace);
-        Py_SET_REFCNT(self, 1); /* while it is told */
-        Py_CLEAR(self->value);
-        if (PyErr_WarnEx(PyExc_RuntimeWarning, "coroutine of an evaluation was never awaited", 1) < 0)
-            PyErr_WriteUnraisable((PyObject *)self);
-        PyErr_Restore(type, error, trace);
-        Py_SET_REFCNT(self, 0);
-    }
+    if (UNLIKELY(self->value != NULL) && PyObject_CallFinalizerFromDealloc((PyObject *)self) < 0)
+        return; /* whoever was told of it has kept it */
+    if (self->weak != NULL)
+        PyObject_ClearWeakRefs((PyObject *)self);
     PyObject_Free(self);
 }
 
@@ -140,6 +151,7 @@ static PyGetSetDef ready_getset[] = {
     {"__name__", ready_text, NULL, NULL, "evaluation"},
     {"__qualname__", ready_text, NULL, NULL, "evaluation"},
     {"cr_running", ready_constant, NULL, NULL, Py_False},
+    {"cr_suspended", ready_constant, NULL, NULL, Py_False},
     {"cr_await", ready_constant, NULL, NULL, Py_None},
     {NULL, NULL, NULL, NULL, NULL},
 };
@@ -154,6 +166,8 @@ PyTypeObject ReadyType = {
     .tp_name = "pyflagwasm.runtime._native.Ready",
     .tp_basicsize = sizeof(Ready),
     .tp_dealloc = (destructor)ready_dealloc,
+    .tp_finalize = ready_finalize,
+    .tp_weaklistoffset = offsetof(Ready, weak),
     .tp_as_async = &ready_async,
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .tp_iternext = (iternextfunc)ready_next,

@@ -7,46 +7,31 @@
  * Python code runs in here only where the caller's own objects make it: the clock, a reader of views.py, an `__eq__` of
  * a key. So what was looked at before is looked at again before an instance goes back.
  */
-#include <math.h>
-
 #include "shortcut.h"
 
 PyObject *declined;
 
 /* ---------------------------------------------------------------- before an instance is taken */
 
-static int attended(Shortcut *self)
-{
-    if (!PyWeakref_Check(self->heed))
-        return 0;
-    PyObject *loop = PyObject_CallNoArgs(self->running);
-    if (loop == NULL) {
-        PyErr_Clear();
-        return 0;
-    }
-#if PY_VERSION_HEX >= 0x030D0000
-    PyObject *wanted = NULL;
-    int same = loop != Py_None && PyWeakref_GetRef(self->heed, &wanted) > 0 && wanted == loop;
-    Py_XDECREF(wanted);
-#else
-    int same = loop != Py_None && PyWeakref_GetObject(self->heed) == loop;
-#endif
-    Py_DECREF(loop);
-    return same;
-}
-
 static inline int heeding(Shortcut *self)
 {
-    return LIKELY(self->heed == NULL) || attended(self);
+    return LIKELY(self->heed == NULL) || shortcut_attended(self);
 }
 
-/* The live generation, borrowed, or NULL to decline. */
+/* The generation that answers, borrowed; NULL if there is none, or the evaluator is closed. */
+static inline PyObject *live_generation(Shortcut *self)
+{
+    PyObject *generation = *slot_of(self->source, self->live);
+    int open = *slot_of(self->queue, words.queue_closed) == Py_False;
+    return LIKELY(open && generation != NULL && Py_TYPE(generation) == words.generation) ? generation : NULL;
+}
+
+/* The same for one evaluation, or NULL to decline. */
 static inline PyObject *generation_of(Shortcut *self)
 {
     if (UNLIKELY(PyList_GET_SIZE(self->hooks) != 0) || UNLIKELY(!heeding(self)))
         return NULL;
-    PyObject *generation = *slot_of(self->source, self->live);
-    return generation == NULL || Py_TYPE(generation) != words.generation ? NULL : generation;
+    return live_generation(self);
 }
 
 static inline Learned *flag_of(PyObject *generation, PyObject *key)
@@ -63,25 +48,6 @@ static inline Learned *flag_of(PyObject *generation, PyObject *key)
         return NULL;
     PyObject *learned = *slot_of(flag, words.flag_learned);
     return learned != NULL && Py_TYPE(learned) == &LearnedType ? (Learned *)learned : NULL;
-}
-
-/* The clock in microseconds as asking.microseconds has it: 1, 0 to decline, -1 with what is no Exception. */
-static int read_clock(Shortcut *self, int64_t *now_us)
-{
-    PyObject *now = PyObject_CallNoArgs(self->clock);
-    if (now == NULL) {
-        if (!PyErr_ExceptionMatches(PyExc_Exception))
-            return -1;
-        PyErr_Clear();
-        return 0;
-    }
-    int plain = PyFloat_CheckExact(now);
-    double us = plain ? rint(PyFloat_AS_DOUBLE(now) * 1e6) : 0;
-    Py_DECREF(now);
-    if (!plain || !(us >= -9.2e18 && us <= 9.2e18))
-        return 0;
-    *now_us = (int64_t)us;
-    return 1;
 }
 
 /* ---------------------------------------------------------------- taking an instance, and giving it back */
@@ -202,7 +168,7 @@ static int decide(Shortcut *self, PyObject *generation, Learned *learned, PyObje
         return 0;
     }
     if (learned->reads_now) {
-        int read = read_clock(self, &now_us);
+        int read = shortcut_read_clock(self, &now_us);
         if (read <= 0)
             return read;
     }
@@ -244,10 +210,16 @@ static int count(Shortcut *self, PyObject *outcome)
 static inline PyObject *given(Shortcut *self, const Answer *found, PyObject *fallback, Wanted wanted)
 {
     if (UNLIKELY(found == NULL) || UNLIKELY(found->value == NULL) ||
-        (fallback != Py_None && UNLIKELY(Py_TYPE(fallback) != found->accepts)) ||
-        (self->touched != NULL && !count(self, found->outcome)))
+        (fallback != Py_None && UNLIKELY(Py_TYPE(fallback) != found->accepts)))
         return Py_NewRef(declined);
-    return Py_NewRef(wanted == VALUE ? found->value : *slot_of(found->outcome, words.outcome_details));
+    PyObject *result = Py_NewRef(wanted == VALUE ? found->value : *slot_of(found->outcome, words.outcome_details));
+    if (self->touched != NULL) {
+        PyObject *outcome = Py_NewRef(found->outcome); /* a finalizer may run, evaluate, and have the table grow */
+        if (!count(self, outcome))
+            Py_SETREF(result, Py_NewRef(declined));
+        Py_DECREF(outcome);
+    }
+    return result;
 }
 
 PyObject *shortcut_answer(Shortcut *self, PyObject *key, PyObject *context, PyObject *encoded, PyObject *fallback,
@@ -331,11 +303,11 @@ PyObject *shortcut_many(Shortcut *self, PyObject *const *args, Py_ssize_t count)
     if (reads_now < 0 || !heeding(self))
         return Py_NewRef(declined);
     if (reads_now) {
-        int read = read_clock(self, &now_us);
+        int read = shortcut_read_clock(self, &now_us);
         if (read <= 0)
             return read < 0 ? NULL : Py_NewRef(declined);
     }
-    if (*slot_of(self->source, self->live) != generation || Py_TYPE(generation) != words.generation)
+    if (live_generation(self) != generation)
         return Py_NewRef(declined);
     PyObject *whole = request_of(args[2], generation);
     Call *call;
@@ -368,8 +340,8 @@ PyObject *shortcut_many(Shortcut *self, PyObject *const *args, Py_ssize_t count)
 /* encode(context): (Generation, Encoded) for all flags of the live generation, or None if Python code has to do it. */
 PyObject *shortcut_encode(Shortcut *self, PyObject *context)
 {
-    PyObject *generation = *slot_of(self->source, self->live);
-    if (generation == NULL || Py_TYPE(generation) != words.generation)
+    PyObject *generation = live_generation(self);
+    if (generation == NULL)
         Py_RETURN_NONE;
     PyObject *selection = *slot_of(generation, words.generation_everything);
     if (selection == NULL || Py_TYPE(selection) != words.selection ||

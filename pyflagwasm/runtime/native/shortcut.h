@@ -27,6 +27,12 @@ typedef enum { VALUE, DETAILS } Wanted;
 PyObject *shortcut_answer(Shortcut *self, PyObject *key, PyObject *context, PyObject *encoded, PyObject *fallback,
                           Wanted wanted);
 
+/* Whether the event loop that it heeds is running. */
+int shortcut_attended(Shortcut *self);
+
+/* The clock in microseconds as asking.microseconds has it: 1, 0 to decline, -1 with what is no Exception. */
+int shortcut_read_clock(Shortcut *self, int64_t *now_us);
+
 PyObject *shortcut_encode(Shortcut *self, PyObject *context);
 PyObject *shortcut_many(Shortcut *self, PyObject *const *args, Py_ssize_t count);
 

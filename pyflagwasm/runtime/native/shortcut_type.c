@@ -1,5 +1,58 @@
-/* The type of shortcuts: making, freeing and naming them. What they do is in shortcut.c. */
+/* The type of shortcuts: making, freeing and naming them, and how they look at the loop and the clock. What they do is in
+ * shortcut.c. */
+#include <math.h>
+
 #include "shortcut.h"
+
+int shortcut_attended(Shortcut *self)
+{
+    if (!PyWeakref_Check(self->heed))
+        return 0;
+    PyObject *loop = PyObject_CallNoArgs(self->running);
+    if (loop == NULL) {
+        PyErr_Clear();
+        return 0;
+    }
+#if PY_VERSION_HEX >= 0x030D0000
+    PyObject *wanted = NULL;
+    int same = loop != Py_None && PyWeakref_GetRef(self->heed, &wanted) > 0 && wanted == loop;
+    Py_XDECREF(wanted);
+#else
+    int same = loop != Py_None && PyWeakref_GetObject(self->heed) == loop;
+#endif
+    Py_DECREF(loop);
+    return same;
+}
+
+#define MOST_SECONDS 9000000000000LL
+
+/* The clock in microseconds as asking.microseconds has it: 1, 0 to decline, -1 with what is no Exception. */
+int shortcut_read_clock(Shortcut *self, int64_t *now_us)
+{
+    PyObject *now = PyObject_CallNoArgs(self->clock);
+    if (now == NULL) {
+        if (!PyErr_ExceptionMatches(PyExc_Exception))
+            return -1;
+        PyErr_Clear();
+        return 0;
+    }
+    if (PyLong_CheckExact(now)) {
+        int overflow;
+        long long seconds = PyLong_AsLongLongAndOverflow(now, &overflow);
+        Py_DECREF(now);
+        if (overflow || seconds > MOST_SECONDS || seconds < -MOST_SECONDS)
+            return 0;
+        *now_us = (int64_t)seconds * 1000000;
+        return 1;
+    }
+    int plain = PyFloat_CheckExact(now);
+    double us = plain ? rint(PyFloat_AS_DOUBLE(now) * 1e6) : 0;
+    Py_DECREF(now);
+    if (!plain || !(us >= -9.2e18 && us <= 9.2e18))
+        return 0;
+    *now_us = (int64_t)us;
+    return 1;
+}
 
 static PyObject *shortcut_heed(Shortcut *self, PyObject *heed)
 {
