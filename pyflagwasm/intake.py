@@ -21,7 +21,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from .config.compile import CompiledConfig
-from .config.pace import unhurried
+from .config.pace import make_room, unhurried
 from .errors import ConfigError, FlagWasmError, PoolClosedError, SignatureError
 from .generation import Generation
 from .loading import Readable, compile_source, is_large, read
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _LOG: Final = logging.getLogger("pyflagwasm")
+ROOM_EVERY: Final = 0.005
+"""Seconds between two looks whether a compiling thread is kept out by the loop."""
 
 
 class Intake:
@@ -184,19 +186,36 @@ class Intake:
 
     async def _run(self, install: Callable[..., T], large: bool, **options: bool) -> T:
         if large or not self._swaps.free():
-            return await _in_thread(partial(_unhurried, partial(install, patient=True, **options)))
+            return await _in_thread(partial(install, patient=True, **options))
         return install(patient=False, **options)
 
 
-def _unhurried(install: Callable[[], T]) -> T:
-    with unhurried():
-        return install()
-
-
-async def _in_thread(function: Callable[[], T]) -> T:
+async def _in_thread(install: Callable[[], T]) -> T:
+    """Without being felt by the loop, and without being starved by it."""
+    import anyio
     from anyio import to_thread
 
-    return await to_thread.run_sync(function)
+    def work() -> None:
+        with unhurried():
+            try:
+                done.append(install())
+            except BaseException as error:  # not out of the group of tasks: that would wrap it
+                failed.append(error)
+
+    async def let_in() -> None:
+        while True:
+            await anyio.sleep(ROOM_EVERY)
+            make_room()
+
+    done: list[T] = []
+    failed: list[BaseException] = []
+    async with anyio.create_task_group() as group:
+        group.start_soon(let_in)
+        await to_thread.run_sync(work)
+        group.cancel_scope.cancel()
+    if failed:
+        raise failed.pop()
+    return done.pop()
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,6 +82,17 @@ def test_compiling_gives_way() -> None:
     assert waits[len(waits) // 2] < 0.004  # without breathing every wait takes 5 ms
 
 
+def test_room_is_made_for_who_is_kept_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(pace.time, "sleep", slept.append)
+    monkeypatch.setitem(pace._pausing, 1, time.perf_counter())
+    pace.make_room()
+    assert slept == []
+    monkeypatch.setitem(pace._pausing, 2, time.perf_counter() - 2 * pace.STARVED)
+    pace.make_room()
+    assert slept == [pace.SLICE]
+
+
 def test_the_garbage_collector_goes_on_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pace, "HELD_OFF", 0.0)
     with pace.unhurried():

@@ -5,12 +5,18 @@ that breathes gives way by itself, about every half millisecond. And the many ob
 the garbage collector, which stops everybody for the longer, the more there are: it is held off meanwhile, a second at
 the most.
 
+Giving way asks for some fairness of those that are let in. An event loop that is never idle lets go of the interpreter
+only to take it again within microseconds, and can keep a thread that waits for it out for a second at a time, again and
+again. So whoever awaits such a thread calls `make_room` now and then: the loop stands still for a slice, and a busy one
+delays a configuration instead of starving it.
+
 Whoever loops over a document calls `breathe` for every item. It does nothing outside of `unhurried`.
 """
 
 from __future__ import annotations
 
 import gc
+import math
 import os
 import time
 from collections.abc import Iterator
@@ -25,7 +31,11 @@ PAUSE: Final = 0.00005
 HELD_OFF: Final = 1.0
 """Seconds after which the garbage collector goes on in any case: the application needs it, too."""
 
+STARVED: Final = 0.005
+"""Seconds: who has been kept out for so long, the switch interval, is not getting in by itself."""
+
 _due: dict[int, float] = {}  # thread -> when it should pause next
+_pausing: dict[int, float] = {}  # thread -> since when it has been pausing
 _holding: dict[int, float] = {}  # thread -> until when it holds off the garbage collector
 
 
@@ -49,12 +59,20 @@ def breathe() -> None:
     if _due:
         me = get_ident()
         due = _due.get(me)
-        if due is not None and time.perf_counter() >= due:
+        if due is not None and (begun := time.perf_counter()) >= due:
+            _pausing[me] = begun
             time.sleep(PAUSE)
+            _pausing.pop(me, None)
             now = time.perf_counter()
             _due[me] = now + SLICE
             if _holding.get(me, now) < now:
                 _collect_again(me)
+
+
+def make_room() -> None:
+    """Stand still for a slice if somebody who breathes has not got the interpreter back. For the thread of a loop."""
+    if _pausing and time.perf_counter() - min(_pausing.copy().values(), default=math.inf) > STARVED:
+        time.sleep(SLICE)
 
 
 def let_go(items: list[Any]) -> None:
@@ -73,6 +91,7 @@ def _after_fork() -> None:
     """Of the threads that compiled only the one that forked goes on."""
     for thread in [each for each in _due if each != get_ident()]:
         _due.pop(thread, None)
+        _pausing.pop(thread, None)
         _collect_again(thread)
 
 
