@@ -4,7 +4,7 @@ import enum
 import struct
 from typing import Final
 
-FINGERPRINT: Final = 0x45e468edb353a3e8
+FINGERPRINT: Final = 0x16071d056b354a51
 
 
 class Kind(enum.IntEnum):
@@ -45,45 +45,48 @@ class Op(enum.IntEnum):
     COMPARE_CONST = 16
     IN_CONST = 17
     CONTAINS_CONST = 18
-    NOW_AT_LEAST = 19
-    ROLLOUT = 20
-    SPLIT = 21
-    PUSH_CONST = 22
-    PUSH_SLOT = 23
-    PUSH_NOW = 24
-    PUSH_ITEM = 25
-    DROP = 26
-    PATH = 27
-    LOOKUP = 28
-    COALESCE = 29
-    BRANCH_TRUTHY = 30
-    BRANCH_KEEP = 31
-    BRANCH_BLANK = 32
-    TRUTH = 33
-    EQUAL = 34
-    COMPARE = 35
-    IN = 36
-    ADD = 37
-    MULTIPLY = 38
-    SUBTRACT = 39
-    DIVIDE = 40
-    MODULO = 41
-    MINIMUM = 42
-    MAXIMUM = 43
-    CONCAT = 44
-    SUBSTRING = 45
-    MERGE = 46
-    MAKE_LIST = 47
-    MARK = 48
-    COLLECT = 49
-    MISSING = 50
-    MISSING_SOME = 51
-    TEXT_STARTS = 52
-    TEXT_ENDS = 53
-    SEM_VER = 54
-    FRACTIONAL = 55
-    ITERATE_BEGIN = 56
-    ITERATE_NEXT = 57
+    TEXT_MATCH = 19
+    IN_NETWORK = 20
+    TIME_COMPARE = 21
+    NOW_AT_LEAST = 22
+    ROLLOUT = 23
+    SPLIT = 24
+    PUSH_CONST = 25
+    PUSH_SLOT = 26
+    PUSH_NOW = 27
+    PUSH_ITEM = 28
+    DROP = 29
+    PATH = 30
+    LOOKUP = 31
+    COALESCE = 32
+    BRANCH_TRUTHY = 33
+    BRANCH_KEEP = 34
+    BRANCH_BLANK = 35
+    TRUTH = 36
+    EQUAL = 37
+    COMPARE = 38
+    IN = 39
+    ADD = 40
+    MULTIPLY = 41
+    SUBTRACT = 42
+    DIVIDE = 43
+    MODULO = 44
+    MINIMUM = 45
+    MAXIMUM = 46
+    CONCAT = 47
+    SUBSTRING = 48
+    MERGE = 49
+    MAKE_LIST = 50
+    MARK = 51
+    COLLECT = 52
+    MISSING = 53
+    MISSING_SOME = 54
+    TEXT_STARTS = 55
+    TEXT_ENDS = 56
+    SEM_VER = 57
+    FRACTIONAL = 58
+    ITERATE_BEGIN = 59
+    ITERATE_NEXT = 60
 
 
 class Order(enum.IntFlag):
@@ -97,6 +100,8 @@ class VersionDialect(enum.IntEnum):
     NUMERIC_CLEAN = 1
     NUMERIC_CLEAN_QUIRK = 2
     NUMERIC_RAW = 3
+    STRICT_SEM_VER = 4
+    STRICT_SEM_VER_BUILD = 5
 
 
 class LoopKind(enum.IntEnum):
@@ -116,16 +121,21 @@ class TimeUnit(enum.IntEnum):
 
 class HashAlgorithm(enum.IntEnum):
     MURMUR3X86 = 0
+    MD5 = 1
+    FNV1A = 2
+    FNV1A_TWICE = 3
 
 
 class Encoding(enum.IntEnum):
     UTF8 = 0
     BACKSLASH = 1
     CBOR = 2
+    CODE_POINTS = 3
 
 
 class Reduce(enum.IntEnum):
     FULL32 = 0
+    MODULO = 1
 
 
 class PartKind(enum.IntEnum):

@@ -117,7 +117,7 @@ def compile_model(model: Model) -> CompiledConfig:
     """Compiles a model. Raises ConfigError, whose path is the key of a flag, or `$` if it concerns no flag alone."""
     _check("$", len(model.flags), LIMITS_MAX_FLAGS, "flags")
     graph = Graph()
-    lowering = Lowering(graph)
+    lowering = Lowering(graph, model.programs)
     for name in _in_order(model.shared):
         with _path("$"):
             lowering.subroutine(name, model.shared[name])

@@ -82,6 +82,8 @@ class Constants:
         """The 16 bytes of a Value; what it refers to is put in the heap. Raises Refused."""
         if isinstance(value, str):
             return self._text(value)
+        if isinstance(value, bytes):
+            return self.raw(value)
         if value is None:
             return VALUE.pack(Kind.NULL, 0, 0, 0, 0)
         if isinstance(value, bool):

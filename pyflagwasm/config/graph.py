@@ -8,7 +8,8 @@ the configuration every target is greater than its source.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -24,6 +25,7 @@ from .._abi import (
     PART_SIZE,
     SEGMENT,
     SEGMENT_SIZE,
+    Encoding,
     HashAlgorithm,
     Op,
     PartKind,
@@ -42,6 +44,7 @@ FALLS: Final = 2
 _FIRST_SLOT_BIT: Final = 2
 _MAX_WORK: Final = LIMITS_MAX_CONFIG // NODE_SIZE
 
+_BY_CODE_POINTS: Final = frozenset({HashAlgorithm.FNV1A, HashAlgorithm.FNV1A_TWICE})
 # These look at what was pushed before: an explanation needs to know by whom, so equal ones are not shared.
 _SPEAKING: Final = frozenset({Op.BRANCH_TRUTHY, Op.BRANCH_BLANK, Op.DECIDE_TEXT})
 
@@ -94,16 +97,25 @@ class Graph:
         self._slots: dict[object, int] = {}
         self._titles: dict[tuple[int, str], int] = {}
         self._label_ids: dict[tuple[int, int], int] = {}
-        self._unit = 0
+        self._unit = self._units = 0
         self._work = 0
 
     # ------------------------------------------------------------ nodes
 
     def begin(self) -> None:
         """A new program or subroutine: with labels of its own, and a bounded amount of work."""
-        self._unit += 1
+        self._units += 1
+        self._unit = self._units
         self._work = 0
         self.rule = self.label = 0
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """What is added in here belongs to a subroutine that a program under way is the first to call."""
+        outer = self._unit, self._work, self.rule, self.label
+        self.begin()
+        yield
+        self._unit, self._work, self.rule, self.label = outer
 
     def add(
         self,
@@ -159,6 +171,10 @@ class Graph:
 
     def bucket(self, bucket: Bucket) -> tuple[int, int]:
         """The number of a bucket, and what hashing it reads."""
+        if bucket.modulus is not None and not 1 <= bucket.modulus < 2**32:
+            raise Refused(f"a bucket has the modulus {bucket.modulus}, outside of 1 .. 2**32 - 1")
+        if (bucket.algorithm in _BY_CODE_POINTS) != (bucket.encoding is Encoding.CODE_POINTS):
+            raise Refused(f"{bucket.algorithm.name} does not hash {bucket.encoding.name}")
         reads, parts = 0, []
         for part in bucket.parts or ("",):
             if isinstance(part, Slot):
@@ -169,14 +185,14 @@ class Graph:
                 literal = self.constants.raw(part) if isinstance(part, bytes) else self.constants.value(part)
                 parts.append(PART.pack(PartKind.LITERAL, 0, 0, self.constants.values.add(literal, len(literal))))
         packed = BUCKET.pack(
-            HashAlgorithm.MURMUR3X86,
+            bucket.algorithm,
             bucket.encoding,
-            Reduce.FULL32,
+            Reduce.FULL32 if bucket.modulus is None else Reduce.MODULO,
             bucket.require_text,
             bucket.seed & 0xFFFFFFFF,
             self.parts.add(b"".join(parts), PART_SIZE),
             len(parts),
-            0,
+            bucket.modulus or 0,
         )
         return self.buckets.add(packed, BUCKET_SIZE), reads
 

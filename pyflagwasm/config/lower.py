@@ -7,7 +7,7 @@ order of programs are compile.py's.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ from .model import (
     Condition,
     Fail,
     FallThrough,
+    InRanges,
     InRollout,
     Labelled,
     Not,
@@ -31,6 +32,7 @@ from .model import (
     Rule,
     Serve,
     ServeNamed,
+    Serves,
     Shared,
     SplitBy,
     Steps,
@@ -44,12 +46,16 @@ _SORTED_FROM: Final = 9
 
 # Predicates by how they take their constants; and those that can come out unknown.
 _RUN: Final = frozenset(
-    {Op.TEXT_IN, Op.TEXT_PREFIX, Op.TEXT_SUFFIX, Op.TEXT_CONTAINS, Op.NUMBER_COMPARE, Op.VERSION, Op.IN_CONST}
-)
-_SINGLE: Final = frozenset({Op.EQUAL_CONST, Op.COMPARE_CONST, Op.CONTAINS_CONST})
+    {
+        Op.TEXT_IN, Op.TEXT_PREFIX, Op.TEXT_SUFFIX, Op.TEXT_CONTAINS, Op.NUMBER_COMPARE, Op.VERSION, Op.IN_CONST,
+        Op.IN_NETWORK, Op.TIME_COMPARE,
+    }
+)  # fmt: skip
+_SINGLE: Final = frozenset({Op.EQUAL_CONST, Op.COMPARE_CONST, Op.CONTAINS_CONST, Op.TEXT_MATCH})
 _MASK: Final = frozenset({Op.KIND_IN, Op.BOOL_IN})
 _TEXT: Final = frozenset({Op.TEXT_IN, Op.TEXT_PREFIX, Op.TEXT_SUFFIX, Op.TEXT_CONTAINS})
-_THREE_VALUED: Final = _RUN - {Op.IN_CONST} | {Op.BOOL_IN}
+_BYTES: Final = frozenset({Op.TEXT_MATCH, Op.IN_NETWORK})
+_THREE_VALUED: Final = _RUN - {Op.IN_CONST} | {Op.BOOL_IN, Op.TEXT_MATCH}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +67,18 @@ class Program:
 
 
 class Lowering(ValueLowering):
-    """Lowers one tree after the other into `graph`. Raises Refused; the graph is of no use after that."""
+    """Lowers one tree after the other into `graph`. Raises Refused; the graph is of no use after that.
 
-    def __init__(self, graph: Graph) -> None:
+    `programs` are those that `Serves` refers to.
+    """
+
+    def __init__(self, graph: Graph, programs: Sequence[Action] = ()) -> None:
         super().__init__(graph)
         self._variants = 0
         self._shared: dict[str, tuple[Target, bool]] = {}
+        self._programs = programs
+        self._served: dict[Serves, Target | None] = {}  # None while it is lowered
+        self._asked: tuple[frozenset[int | None], Target, Target] | None = None
         # By exact type: this is called for each part of each tree.
         self._conditions: dict[type, Callable[[Any, Target, Target, Target], Target]] = {
             Always: lambda always, yes, no, unknown: yes if always.holds else no,
@@ -76,13 +88,15 @@ class Lowering(ValueLowering):
             Test: self._test,
             NowAtLeast: self._now_at_least,
             InRollout: self._rollout,
+            InRanges: self._ranges,
+            Serves: self._serves,
             Truth: lambda truth, yes, no, unknown: self._truth_by_shape(truth.value, yes, no),
             Shared: self._call,
             Labelled: self._labelled,
         }
         self._actions: dict[type, Callable[[Any, Target], Target]] = {
             Serve: self._serve,
-            Fail: lambda fail, after: self._fail(fail.error, fail),
+            Fail: lambda fail, after: self._asked[2] if self._asked else self._fail(fail.error, fail),
             FallThrough: lambda _, after: after or self._fall(),
             When: self._when,
             SplitBy: self._split,
@@ -208,6 +222,54 @@ class Lowering(ValueLowering):
             source=rollout,
         )
 
+    def _ranges(self, test: InRanges, yes: Target, no: Target, unknown: Target) -> Target:
+        if test.unknown is not None:
+            unknown = yes if test.unknown else no
+        bucket, reads = self._graph.bucket(test.bucket)
+        bounds: list[tuple[int, Target]] = []
+        for first, behind in _united(test.ranges, test.bucket.size):
+            if first:
+                bounds.append((first, no))
+            bounds.append((behind, yes))
+        for _, target in bounds:
+            reads |= self._graph.reads[target]
+        return self._graph.add(
+            Op.SPLIT,
+            slot=counted(len(bounds)),
+            a=bucket,
+            b=self._graph.bounds_run(bounds),
+            no=no,
+            unknown=unknown,
+            reads=reads,
+            source=test,
+        )
+
+    def _serves(self, test: Serves, yes: Target, no: Target, _: Target) -> Target:
+        entry = self._served.get(test, NOWHERE)
+        if entry == NOWHERE:
+            entry = self._lower_served(test)
+        if entry is None:
+            raise Refused("flags that require each other form a circle")
+        return self._graph.add(
+            Op.CALL, a=entry, yes=yes, no=no, unknown=no, reads=self._graph.reads[entry], source=test
+        )
+
+    def _lower_served(self, test: Serves) -> Target:
+        """The program as a subroutine that returns whether it would serve one of the variants."""
+        if not 0 <= test.program < len(self._programs):
+            raise Refused(f"refers to program {test.program}, which does not exist")
+        self._served[test] = None
+        outer = self._depth, self._variants, self._rule, self._asked
+        with self._graph.aside():
+            self._depth, self._rule = 0, DECISION_NONE
+            yes = self._graph.add(Op.RETURN, flags=Outcome.YES, source=Outcome.YES)
+            no = self._graph.add(Op.RETURN, flags=Outcome.NO, source=Outcome.NO)
+            self._asked = test.variants, yes, no
+            entry = self.action(self._programs[test.program], NOWHERE)
+        self._depth, self._variants, self._rule, self._asked = outer
+        self._served[test] = entry
+        return entry
+
     def _call(self, shared: Shared, yes: Target, no: Target, unknown: Target) -> Target:
         if shared.name not in self._shared:
             raise Refused(f"refers to the shared condition {shared.name!a}, which does not exist")
@@ -236,7 +298,7 @@ class Lowering(ValueLowering):
         match condition:
             case Test():
                 return condition.unknown is None and condition.op in _THREE_VALUED
-            case InRollout():
+            case InRollout() | InRanges():
                 return condition.unknown is None
             case All() | AnyOf():
                 return any(map(self._may_be_unknown, condition.items))
@@ -262,6 +324,9 @@ class Lowering(ValueLowering):
     def _serve(self, serve: Serve, _: Target) -> Target:
         if serve.reason == Reason.ERROR:
             raise Refused("a variant is served with the reason ERROR, which belongs to failures")
+        if self._asked is not None:
+            variants, yes, no = self._asked
+            return yes if serve.variant in variants else no
         variant = DECISION_NONE if serve.variant is None else serve.variant
         if serve.variant is not None:
             self._needs_variant(variant)
@@ -288,8 +353,8 @@ class Lowering(ValueLowering):
         miss, unknown = self.action(split.miss, after), self.action(split.unknown, after)
         bounds = []
         for upper, action in split.cuts:
-            if not 0 <= upper <= 2**32:
-                raise Refused(f"a split ends a cut at {upper}, outside of 0 .. 2**32")
+            if not 0 <= upper <= split.bucket.size:
+                raise Refused(f"a split ends a cut at {upper}, outside of 0 .. {split.bucket.size}")
             bounds.append((upper, self.action(action, after)))
         bucket, reads = graph.bucket(split.bucket)
         for _, target in bounds:
@@ -306,6 +371,8 @@ class Lowering(ValueLowering):
         )
 
     def _serve_named(self, named: ServeNamed, after: Target) -> Target:
+        if self._asked is not None:
+            raise Refused("whether a variant is served that has yet to be computed cannot be asked")
         on_null, on_other = self.action(named.on_null, after), self.action(named.on_other, after)
         if named.names:
             self._needs_variant(len(named.names) - 1)
@@ -346,7 +413,7 @@ class Lowering(ValueLowering):
 def _flags_fit(test: Test) -> bool:
     """Whether the operation has a meaning for these flags."""
     match test.op:
-        case Op.NUMBER_COMPARE | Op.COMPARE_CONST:
+        case Op.NUMBER_COMPARE | Op.COMPARE_CONST | Op.TIME_COMPARE:
             return 1 <= test.flags <= 7
         case Op.EQUAL_CONST:
             return 0 <= test.flags <= 1
@@ -364,9 +431,26 @@ def _comparable(op: Op, constants: tuple[JSON, ...]) -> tuple[JSON, ...]:
         return tuple(constant for constant in constants if isinstance(constant, str))
     if op is Op.NUMBER_COMPARE:
         return tuple(c for c in constants if isinstance(c, (int, float)) and not isinstance(c, bool))
+    if op in _BYTES and not all(isinstance(constant, bytes) for constant in constants):
+        raise Refused(f"{op.name} takes bytes")
+    if op is Op.TIME_COMPARE and not (all(type(c) is int for c in constants) and len(constants) % 2 == 0):
+        raise Refused("TIME_COMPARE takes pairs of seconds and nanoseconds")
     if op is Op.VERSION and not all(isinstance(constant, str) for constant in constants):
         raise Refused("VERSION compares with texts only")
     return constants
+
+
+def _united(ranges: Iterable[tuple[int, int]], size: int) -> list[tuple[int, int]]:
+    """Ascending ranges inside of 0 .. size that have gaps in between and cover the same buckets."""
+    found: list[tuple[int, int]] = []
+    for first, behind in sorted((max(0, first), min(behind, size)) for first, behind in ranges):
+        if first >= behind:
+            continue
+        if found and first <= found[-1][1]:
+            found[-1] = found[-1][0], max(behind, found[-1][1])
+        else:
+            found.append((first, behind))
+    return found
 
 
 def _is_inert(condition: Condition) -> bool:

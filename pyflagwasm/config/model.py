@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
-from .._abi import Encoding, ErrorCode, LoopKind, Op, Reason, TimeUnit
+from .._abi import Encoding, ErrorCode, HashAlgorithm, LoopKind, Op, Reason, TimeUnit
 
 JSON: TypeAlias = Any
 """A JSON value: None, bool, int, float, str, list or dict with str keys."""
@@ -65,15 +65,23 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """A hash of constant text and slots (schema/README.md 5.4), murmur3 x86 32, all 32 bits.
+    """A hash of constant text and slots (schema/README.md 5.4), all 32 bits, or the remainder by `modulus`.
 
     `parts` are str or bytes (bytes are taken raw, for Cbor) or Slot. With `require_text` an empty text is Unknown.
+    `seed` is for murmur3 alone. The FNV hashes take CodePoints, and no other algorithm does.
     """
 
     parts: tuple[str | bytes | Slot, ...]
     seed: int = 0
     encoding: Encoding = Encoding.UTF8
     require_text: bool = False
+    algorithm: HashAlgorithm = HashAlgorithm.MURMUR3X86
+    modulus: int | None = None
+
+    @property
+    def size(self) -> int:
+        """How many buckets there are: they are 0 .. size - 1."""
+        return 2**32 if self.modulus is None else self.modulus
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +232,8 @@ class Test:
     """One predicate on a slot (schema/README.md 5.3).
 
     `constants` are the values it compares with. `flags` are the node's flags; `mask` its operand `a` for KindIn and
-    BoolIn; `extra` the high half of `b` for Version. `unknown` is what a missing or badly typed operand counts as;
+    BoolIn; `extra` the high half of `b` for Version. TextMatch takes one program of regex/ as bytes, InNetwork the bytes
+    of networks, TimeCompare pairs of seconds and nanoseconds since 1970. `unknown` is what a missing or badly typed operand counts as;
     None lets Unknown propagate.
     """
 
@@ -254,6 +263,26 @@ class InRollout:
 
 
 @dataclass(frozen=True, slots=True)
+class InRanges:
+    """The bucket lies in one of the ranges: (first, the one behind the last), in any order, also overlapping."""
+
+    bucket: Bucket
+    ranges: tuple[tuple[int, int], ...]
+    unknown: bool | None = False
+
+
+@dataclass(frozen=True, slots=True)
+class Serves:
+    """A program, evaluated as a subroutine, serves one of these variants (None: the caller's default). Fail does not.
+
+    `program` indexes `Model.programs`. Programs refer to each other without circles.
+    """
+
+    program: int
+    variants: frozenset[int | None]
+
+
+@dataclass(frozen=True, slots=True)
 class Truth:
     """The truthiness of a value."""
 
@@ -276,7 +305,9 @@ class Labelled:
     condition: Condition
 
 
-Condition: TypeAlias = Always | All | AnyOf | Not | Test | NowAtLeast | InRollout | Truth | Shared | Labelled
+Condition: TypeAlias = (
+    Always | All | AnyOf | Not | Test | NowAtLeast | InRollout | InRanges | Serves | Truth | Shared | Labelled
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,7 +342,7 @@ class When:
 class SplitBy:
     """The action of the first cut whose upper bound lies above the bucket; `miss` if none does.
 
-    `unknown` if a part of the bucketing key is missing. Cuts: (upper bound of the raw hash, 0 .. 2**32; action).
+    `unknown` if a part of the bucketing key is missing. Cuts: (upper bound of the bucket, 0 .. bucket.size; action).
     """
 
     bucket: Bucket

@@ -4,7 +4,9 @@
 
 # How the parts of a bucketing key become bytes.
 # Utf8: as they are. Backslash: each UTF-16 unit above 127 becomes one 0x5C. Cbor: canonical CBOR items.
+# CodePoints: one unit for each code point.
 class Encoding(object):
     Utf8 = 0
     Backslash = 1
     Cbor = 2
+    CodePoints = 3

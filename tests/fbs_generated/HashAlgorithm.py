@@ -4,3 +4,6 @@
 
 class HashAlgorithm(object):
     Murmur3x86 = 0
+    Md5 = 1
+    Fnv1a = 2
+    Fnv1aTwice = 3

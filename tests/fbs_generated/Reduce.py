@@ -2,6 +2,7 @@
 
 # namespace: fbs_generated
 
-# How a hash becomes a bucket. Full32: the 32 bits as they are.
+# How a hash becomes a bucket. Full32: the 32 bits as they are. Modulo: the remainder by the modulus.
 class Reduce(object):
     Full32 = 0
+    Modulo = 1

@@ -8,3 +8,5 @@ class VersionDialect(object):
     NumericClean = 1
     NumericCleanQuirk = 2
     NumericRaw = 3
+    StrictSemVer = 4
+    StrictSemVerBuild = 5
