@@ -26,6 +26,7 @@ pub mod cbor;
 pub mod columns;
 pub mod config;
 pub mod decimal;
+pub mod digest;
 mod fractional;
 pub mod hash;
 mod iterate;

@@ -99,9 +99,19 @@ fn kind_of(view: &View<'_>, index: u32) -> u8 {
 fn good_bucket(parts: u32, bytes: &[u8]) -> bool {
     let byte = |at: usize| bytes.get(at).copied().unwrap_or(u8::MAX);
     let count = u32_at(bytes, bucket_at::PART_COUNT);
-    byte(bucket_at::ALGORITHM) == hash_algorithm::MURMUR3X86
-        && byte(bucket_at::ENCODING) <= encoding::CBOR
-        && byte(bucket_at::REDUCE) == reduce::FULL32
+    let modulus = u64_at(bytes, bucket_at::MODULUS);
+    let encodings = match byte(bucket_at::ALGORITHM) {
+        hash_algorithm::MURMUR3X86 => encoding::UTF8..=encoding::CBOR,
+        hash_algorithm::MD5 => encoding::UTF8..=encoding::UTF8,
+        hash_algorithm::FNV1A | hash_algorithm::FNV1A_TWICE => encoding::CODE_POINTS..=encoding::CODE_POINTS,
+        _ => return false,
+    };
+    encodings.contains(&byte(bucket_at::ENCODING))
+        && match byte(bucket_at::REDUCE) {
+            reduce::FULL32 => modulus == 0,
+            reduce::MODULO => modulus != 0 && modulus <= u64::from(u32::MAX),
+            _ => false,
+        }
         && byte(bucket_at::FLAGS) <= 1
         && count >= 1
         && inside(u32_at(bytes, bucket_at::FIRST_PART), count, parts)
