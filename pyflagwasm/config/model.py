@@ -60,6 +60,8 @@ class Slot:
         """How an explanation calls it: `user.email`, `customData.plan`."""
         if self.view == "flagd_context" or (self.view == "path" and not self.args):
             return "the context"
+        if self.view.startswith("unleash_"):
+            return self.args[0]
         return _VIEW_NAMES.get(self.view, "") + ".".join(self.args) or self.view
 
 

@@ -14,6 +14,7 @@ No view keeps or changes anything of the context. `now_us` is the clock in micro
     devcycle_bucket_vendor          key         that entry as the text that DevCycle's own engine hashes
     devcycle_bucket_corrected       key         the same, without the ".0" of integral numbers
     devcycle_user_valid             -           False for a user that DevCycle's own engine rejects
+    unleash_...                                 see views_unleash.py
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from typing import Any, TypeAlias
 
 from .._abi import SCRATCH_REQUEST_SIZE, VALUE_SIZE
 from ..config.model import MISSING, Slot
+from . import views_unleash
 from .plain import INT_MAX, INT_MIN, EncodeError, double, is_number, is_text, plain, refused
 
 Context: TypeAlias = Mapping[str, Any]
@@ -215,6 +217,7 @@ VIEWS: dict[str, View] = {
     for view in (
         path, targeting_key, flagd_context, devcycle_user_id, devcycle_field, devcycle_custom,
         devcycle_bucket_vendor, devcycle_bucket_corrected, devcycle_user_valid,
+        *views_unleash.VIEWS,
     )
 }  # fmt: skip
 
@@ -262,7 +265,7 @@ def lookup(slot: Slot) -> tuple[str, str | None, tuple[str, ...]] | None:
 
 def reads_now(slot: Slot) -> bool:
     """Whether the slot's view looks at the clock."""
-    return slot.view == "flagd_context"
+    return slot.view == "flagd_context" or views_unleash.reads_now(slot.view, slot.args)
 
 
 def label(slot: Slot) -> str:

@@ -12,7 +12,7 @@ there is none.
 
     view              gives
     unleash_text      the text
-    unleash_lower     the text in lower case
+    unleash_lower     the text in lower case, of currentTime that of unleash_clock
     unleash_number    the number that the text is
     unleash_time      the instant that the text is (config/formats/unleash_values.py), False for another text
     unleash_clock     the text, else the time of now; for currentTime
@@ -36,10 +36,10 @@ from .plain import EncodeError, plain
 
 FIELDS: Final = ("userId", "sessionId", "environment", "appName", "currentTime", "remoteAddress")
 
+CLOCK: Final = "currentTime"
+
 _NEVER_AT_THE_TOP = ("properties", "context")
 _TARGETING_KEYS = ("targetingKey", "targeting_key")
-_SECOND_US = 1_000_000
-
 draw: Callable[[int], int] = lambda limit: random.randrange(1, limit)  # noqa: E731
 """A number in 1 .. limit - 1; tests put another one in its place."""
 
@@ -98,7 +98,8 @@ def unleash_text(context: Mapping[str, Any], args: tuple[str, ...], now_us: int)
 
 
 def unleash_lower(context: Mapping[str, Any], args: tuple[str, ...], now_us: int) -> Any:
-    found = unleash_text(context, args, now_us)
+    view = unleash_clock if args[0] == CLOCK else unleash_text
+    found = view(context, args, now_us)
     return found if found is MISSING else found.lower()
 
 
@@ -139,3 +140,8 @@ def unleash_random(context: Mapping[str, Any], args: tuple[str, ...], now_us: in
 VIEWS: Final = (
     unleash_text, unleash_lower, unleash_number, unleash_time, unleash_clock, unleash_sticky, unleash_random
 )  # fmt: skip
+
+
+def reads_now(view: str, args: tuple[str, ...]) -> bool:
+    """Whether the view looks at the clock."""
+    return view == "unleash_clock" or (view == "unleash_lower" and args[0] == CLOCK)

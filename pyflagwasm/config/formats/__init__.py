@@ -28,7 +28,11 @@ def _lazily(module: str) -> Loader:
     return load_document
 
 
-FORMATS: Final[dict[str, Loader]] = {"flagd": _lazily("flagd"), "devcycle": _lazily("devcycle")}
+FORMATS: Final[dict[str, Loader]] = {
+    "flagd": _lazily("flagd"),
+    "devcycle": _lazily("devcycle"),
+    "unleash": _lazily("unleash"),
+}
 """What reads which format."""
 
 
@@ -67,8 +71,13 @@ def detect(document: object) -> str:
         return "flagd"
     if all(name in document for name in ("project", "features", "variables")):
         return "devcycle"
+    if (isinstance(document.get("features"), list) and "version" in document) or isinstance(
+        document.get("events"), list
+    ):
+        return "unleash"
     raise ConfigError(
         ROOT,
         "cannot tell the format: flagd has `flags` (an object or an array), devcycle has `project`, `features` and "
-        f"`variables`; name one of {', '.join(FORMATS)} as the format if the document is meant to be of it",
+        "`variables`, unleash has `version` and `features` (an array), or `events`; "
+        f"name one of {', '.join(FORMATS)} as the format if the document is meant to be of it",
     )

@@ -20,7 +20,9 @@ WHITE_SPACE: Final = (
 INSTANTS_A_SECOND: Final = 4000
 """How many values `instant` has for a second: two for each millisecond, and as many for a leap second."""
 
-_NUMBER = re.compile(r"[+-]?(?:inf|infinity|nan|(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?)", re.IGNORECASE | re.ASCII)
+_NUMBER = re.compile(
+    r"[+-]?(?:inf|infinity|nan|(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?)", re.IGNORECASE | re.ASCII
+)
 _UNSIGNED = re.compile(r"\+?[0-9]+")
 _W = f"[{WHITE_SPACE}]*"
 _INSTANT = re.compile(
