@@ -11,7 +11,7 @@ import struct
 from array import array
 from collections.abc import Iterator
 from hashlib import blake2b
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 import pytest
 
@@ -53,9 +53,9 @@ KINDS = {
     "digests": lambda i: blake2b(str(i).encode(), digest_size=16).hexdigest(),
 }
 DEPENDENT = {*(("FNV-1a % 1000", kind) for kind in KINDS), ("murmur3 % 1000, seeded", "numbers")}
-"""What is not independent from flag to flag by the vendors' choice of hash. What FNV-1a makes of the user before it comes
-to the flag is the same for all flags, which is why GrowthBook has a second version; murmur3 of eight digits in a row
-shows it among a million of them only."""
+"""What is not independent from flag to flag by the vendors' choice of hash. What FNV-1a makes of a user before it comes to
+the flag is the same for all flags, which is why GrowthBook has a second version; murmur3 of eight digits in a row shows
+it among a million of them only."""
 
 
 def cuts(bucket: m.Bucket, shares: list[int], whole: int) -> m.Action:
@@ -131,6 +131,6 @@ def test_users_are_spread(name: str, kind: str) -> None:
     if (name, kind) not in DEPENDENT:
         assert chi_square(both, IDS / PARTS**2) < MOST_INDEPENDENT
 
-    for less, more in zip(ramp, ramp[1:], strict=False):
+    for less, more in pairwise(ramp):
         assert not any(before > after for before, after in zip(less, more, strict=True))
     assert set(ramp[-1]) == {1}
