@@ -71,9 +71,9 @@ def detect(document: object) -> str:
         return "flagd"
     if all(name in document for name in ("project", "features", "variables")):
         return "devcycle"
-    if (isinstance(document.get("features"), list) and "version" in document) or isinstance(
-        document.get("events"), list
-    ):
+    if "version" in document and isinstance(document.get("features"), list):
+        return "unleash"
+    if isinstance(document.get("events"), list):
         return "unleash"
     raise ConfigError(
         ROOT,

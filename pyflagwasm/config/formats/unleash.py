@@ -2,12 +2,12 @@
 
 A feature is a flag of its own name: its value is whether the feature is enabled, its variant is the name of the
 feature's variant, "disabled" if it has none. A feature that has variants, or whose strategies have, has also a flag
-`NAME/variant`, whose value is what the vendor's get_variant gives. Both share a program; rules are strategies. A feature
-whose own name is that keeps it.
+`NAME/variant`, whose value is what the vendor's get_variant gives. Both share a program; rules are strategies. A
+feature whose own name is that keeps it.
 
-Here live features, their dependencies and the options. Shapes are read by unleash_document.py, strategies and constraints by
-unleash_constraints.py, variants by unleash_variants.py; how fields and properties are found in a context is
-runtime/views_unleash.py.
+Here live features, their dependencies and the options. Shapes are read by unleash_document.py, strategies and
+constraints by unleash_constraints.py, variants by unleash_variants.py; how fields and properties are found in a context
+is runtime/views_unleash.py.
 
 Like the engine this refuses a document as a whole for one member of another type. A feature that the engine cannot
 compile is off there and here, and says so in `Flag.problem`; so does one with a strategy of the user's own, which never
