@@ -111,10 +111,10 @@ class Rules:
         make = _STRATEGIES.get(strategy.name)
         own = NEVER if make is None else make(self, strategy.parameters)  # others are code, which is not here
         given = list(strategy.constraints)
-        for number in strategy.segments:
-            if number not in self.segments:
-                raise NotCompiled(f"there is no segment {number}")
-            given += self.segments[number]
+        for segment in strategy.segments:
+            if segment not in self.segments:
+                raise NotCompiled(f"there is no segment {segment}")
+            given += self.segments[segment]
         return every([own, *map(self.constraint, given)])
 
     def _user_ids(self, parameters: Mapping[str, str]) -> Condition:
@@ -138,9 +138,8 @@ class Rules:
             return NEVER
         if percentage >= _DRAWS_OF_NUMBERS:
             return Always()
-        serial = (
-            f"{self.feature}#{self._serial()}"  # unlike draws that are hashed with a group: no feature's is another's
-        )
+        # draws that are hashed can be those of another feature, for its hash is another; not so this one
+        serial = f"{self.feature}#{self._serial()}"
         slot = Slot("unleash_random", (RANDOM, self.words, str(_DRAWS_OF_NUMBERS), serial))
         return Test(Op.NUMBER_COMPARE, slot, (percentage,), flags=Order.LESS)
 
@@ -271,12 +270,14 @@ class Rules:
             passed = NowAtLeast((second + 1) * _SECOND_US)
         else:
             reached, passed = NowAtLeast(second * _SECOND_US + us), NowAtLeast(second * _SECOND_US + us + 1)
-        return {
+        conditions: dict[Order, Condition] = {
             Order.GREATER: passed,
             Order.GREATER | Order.EQUAL: reached,
             Order.LESS: Not(reached),
             Order.LESS | Order.EQUAL: Not(passed),
-        }.get(order, All((reached, Not(passed))))
+            Order.EQUAL: All((reached, Not(passed))),
+        }
+        return conditions[order]
 
 
 _STRATEGIES: Final[dict[str, Callable[[Rules, Mapping[str, str]], Condition]]] = {
