@@ -16,8 +16,6 @@ holds. A regular expression that this core cannot match makes the feature, and t
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -64,8 +62,8 @@ def load(document: object, options: Mapping[str, Any]) -> Model:
       context_values: "engine" (default) reads the values of a context as the vendor's engine reads JSON, "client" as
         UnleashClient for Python does, which writes True for true and None for null; see runtime/views_unleash.py.
       app_name, environment: the texts of appName and environment in a context that has none.
-      hostname: this machine's name for the strategy applicationHostname; default the environment variable `hostname`
-        or what the system says.
+      hostname: this machine's name for the strategy applicationHostname, which never holds without it, as in the
+        vendor's engine for Python.
     Raises ConfigError, naming the place, for options or a document that cannot be used.
     """
     for key in options:
@@ -77,8 +75,7 @@ def load(document: object, options: Mapping[str, Any]) -> Model:
     texts = {key: expect(options[key], str, at("options", key), "the text") for key in _OPTIONS[1:] if key in options}
     fields = {"app_name": "appName", "environment": "environment"}
     static = {fields[key]: text for key, text in texts.items() if key in fields}
-    hostname = texts["hostname"] if "hostname" in texts else os.environ.get("hostname") or socket.gethostname()
-    return _Importer(document, words, static, hostname).model()
+    return _Importer(document, words, static, texts.get("hostname")).model()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +93,7 @@ class _Program:
 
 
 class _Importer:
-    def __init__(self, document: object, words: str, static: Mapping[str, str], hostname: str) -> None:
+    def __init__(self, document: object, words: str, static: Mapping[str, str], hostname: str | None) -> None:
         self.state = read(document)
         self.words, self.static, self.hostname = words, static, hostname
         self.outcomes = {name: Outcomes(feature) for name, feature in self.state.features.items()}

@@ -77,7 +77,7 @@ class Rules:
 
     words: str
     static: Mapping[str, str]
-    hostname: str
+    hostname: str | None
     segments: Mapping[int, tuple[Constraint, ...]]
     feature: str
     toggle: str
@@ -130,7 +130,7 @@ class Rules:
 
     def _hostname(self, parameters: Mapping[str, str]) -> Condition:
         names = {_quoted(each).lower() for each in _split(parameters.get("hostNames", ""))}
-        return Always(self.hostname.lower() in names)
+        return Always(self.hostname is not None and self.hostname.lower() in names)
 
     def _random(self, parameters: Mapping[str, str]) -> Condition:
         percentage = unsigned(parameters.get("percentage", ""), _U64)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import math
 import re
+import struct
 from typing import Final
 
 WHITE_SPACE: Final = (
@@ -137,14 +138,24 @@ def equal_bounds(value: float) -> tuple[float, float] | None:
     """The least and the greatest double that is less than the machine epsilon away from `value`; None if none is."""
     if not math.isfinite(value):
         return None
+    return _outermost(value, -1.0), _outermost(value, 1.0)
+
+
+def _outermost(value: float, sign: float) -> float:
     epsilon = math.ulp(1.0)
+    near, far = _rank(value), _rank(value + sign * 2 * epsilon)
+    while abs(far - near) > 1:  # the difference is rounded, and the doubles around 0 are many
+        middle = (near + far) // 2
+        near, far = (middle, far) if abs(_ranked(middle) - value) < epsilon else (near, middle)
+    return _ranked(near)
 
-    def outermost(towards: float) -> float:
-        found = value + math.copysign(epsilon, towards)
-        while abs(found - value) >= epsilon and found != value:
-            found = math.nextafter(found, -towards)
-        while abs((further := math.nextafter(found, towards)) - value) < epsilon:
-            found = further
-        return found
 
-    return outermost(-math.inf), outermost(math.inf)
+def _rank(value: float) -> int:
+    """Doubles numbered in their order."""
+    bits: int = struct.unpack("<q", struct.pack("<d", value))[0]
+    return bits if bits >= 0 else -(bits & 2**63 - 1)
+
+
+def _ranked(rank: int) -> float:
+    value: float = struct.unpack("<d", struct.pack("<q", abs(rank)))[0]
+    return value if rank >= 0 else -value
