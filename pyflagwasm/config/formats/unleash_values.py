@@ -35,7 +35,8 @@ _MONTH_DAYS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _YEARS = range(-262_143, 262_143)
 _DAY = 86_400
 _MOST_DIGITS = 20  # of a number that may fit 64 bits, and of a year that may be one
-_EXACT, _POINT = 15, 16
+_U64 = 2**64 - 1
+_MOST_POWER = 308
 
 
 def number(text: str) -> float | None:
@@ -54,12 +55,13 @@ def unsigned(text: str, most: int) -> int | None:
 
 
 def number_text(value: int | float) -> str:
-    """How the engine writes a JSON number that it was given: integers of 64 bits in decimal, all others as doubles."""
-    if isinstance(value, int):
-        if -(2**63) <= value < 2**64:
-            return str(value)
-        value = float(value)
-    written = repr(value)
+    """How the engine writes a JSON number that it was given: integers of 64 bits in decimal, all others as doubles.
+
+    A double that Python writes with many digits, or far from 1, may be read as one of its neighbours.
+    """
+    if isinstance(value, int) and -(2**63) <= value <= _U64:
+        return str(value)
+    written = repr(_read(repr(value)))
     mantissa, mark, exponent = written.partition("e")
     if not mark:
         return written
@@ -68,6 +70,21 @@ def number_text(value: int | float) -> str:
         sign = "-" if mantissa.startswith("-") else ""
         return f"{sign}0.0000{mantissa.lstrip('-').replace('.', '')}"
     return f"{mantissa}e{power:+d}"
+
+
+def _read(text: str) -> float:
+    """Crate serde_json's reading of a number, which rounds twice: 64 bits of digits, then a power of ten."""
+    mantissa, _, exponent = text.partition("e")
+    whole, _, fraction = mantissa.lstrip("-").partition(".")
+    power = int(exponent or 0) - len(fraction)
+    digits = whole + fraction
+    while int(digits) > _U64:  # of an integer
+        digits, power = digits[:-1], power + 1
+    value = float(int(digits))
+    while value and power < -_MOST_POWER:
+        value, power = value / 1e308, power + _MOST_POWER
+    value = value * float(f"1e{power}") if power >= 0 else value / float(f"1e{-power}")
+    return -value if mantissa.startswith("-") else value
 
 
 def instant(text: str) -> int | None:
