@@ -39,6 +39,7 @@ _VIEW_NAMES = {
     "devcycle_custom": "customData.",
     "devcycle_bucket_vendor": "customData.",
     "devcycle_bucket_corrected": "customData.",
+    "growthbook_sticky": "stickyBucketAssignmentDocs.",
 }
 
 
@@ -60,6 +61,8 @@ class Slot:
         """How an explanation calls it: `user.email`, `customData.plan`."""
         if self.view == "flagd_context" or (self.view == "path" and not self.args):
             return "the context"
+        if self.view.startswith("growthbook_"):
+            return _VIEW_NAMES.get(self.view, "") + self.args[0]
         return _VIEW_NAMES.get(self.view, "") + ".".join(self.args) or self.view
 
 

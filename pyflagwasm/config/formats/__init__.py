@@ -28,7 +28,7 @@ def _lazily(module: str) -> Loader:
     return load_document
 
 
-FORMATS: Final[dict[str, Loader]] = {"flagd": _lazily("flagd"), "devcycle": _lazily("devcycle")}
+FORMATS: Final[dict[str, Loader]] = {name: _lazily(name) for name in ("flagd", "devcycle", "growthbook")}
 """What reads which format."""
 
 
@@ -67,8 +67,20 @@ def detect(document: object) -> str:
         return "flagd"
     if all(name in document for name in ("project", "features", "variables")):
         return "devcycle"
+    if _is_growthbook(document):
+        return "growthbook"
     raise ConfigError(
         ROOT,
         "cannot tell the format: flagd has `flags` (an object or an array), devcycle has `project`, `features` and "
-        f"`variables`; name one of {', '.join(FORMATS)} as the format if the document is meant to be of it",
+        "`variables`, growthbook has `features` as an object or nothing but features; "
+        f"name one of {', '.join(FORMATS)} as the format if the document is meant to be of it",
+    )
+
+
+def _is_growthbook(document: Mapping[str, Any]) -> bool:
+    """A payload with its features by key, or encrypted, or a bare mapping of features."""
+    if isinstance(document.get("features"), dict) or isinstance(document.get("encryptedFeatures"), str):
+        return True
+    return bool(document) and all(
+        isinstance(each, dict) and ("defaultValue" in each or "rules" in each) for each in document.values()
     )

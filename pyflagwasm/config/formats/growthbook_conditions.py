@@ -1,9 +1,10 @@
 """GrowthBook's conditions to conditions of the model.
 
-What a scalar attribute decides becomes predicates of the core. A list or an object, where it matters at all, comes as
-a verdict of runtime/views_growthbook.py: the list [true] or the empty one, so that scalars stay what they are. A
-malformed condition - false in whole as soon as the evaluation meets the malformed part, also below $not - is a view's
-too, and so is one that saved groups blow up. What everything means is in growthbook_semantics.py.
+What is common becomes predicates and loops of the core. What is not - conditions on the items of a list, equality
+with lists and objects, 0, 1, true and false among the values that a list is searched for - comes as a verdict of
+runtime/views_growthbook.py: the list [true] or the empty one. A malformed condition - false in whole as soon as the
+evaluation meets the malformed part, also below $not - is a view's in whole, and so is one that saved groups blow up.
+What everything means is in growthbook_semantics.py.
 """
 
 from __future__ import annotations
@@ -14,8 +15,25 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from ..._abi import Kind, Op, Order
-from ..model import JSON, All, Always, AnyOf, Condition, Not, Slot, Test
+from ..._abi import Kind, LoopKind, Op, Order
+from ..model import (
+    JSON,
+    All,
+    Always,
+    AnyOf,
+    Apply,
+    Condition,
+    Constant,
+    Item,
+    Loop,
+    Not,
+    Path,
+    Slot,
+    SlotValue,
+    Test,
+    Truth,
+    Value,
+)
 from ..pace import breathe
 from ..regex import PatternError, UnsupportedPattern, compile_pattern
 from . import growthbook_semantics as semantics
@@ -36,7 +54,6 @@ _KINDS: Final[Mapping[str, int]] = {
 _EXACT: Final = 2**53  # below this a number is compared as a double without loss
 _STRICT: Final = 1  # of EqualConst
 _NEVER: Final = Always(False)
-_GLOBAL_FLAGS: Final = re.compile(r"\(\?([aiLmsux]+)\)")
 _INDEX: Final = re.compile(r"length\Z|0\Z|[1-9][0-9]*\Z")
 
 
@@ -193,8 +210,12 @@ class Conditions:
                 return _NEVER if values is None else _unless(name == "$notInGroup", self._member(path, values))
             case "$regex" | "$regexi" | "$notRegex" | "$notRegexi":
                 return _unless(name.startswith("$not"), self._regex(path, operand, name.endswith("i")))
-            case "$elemMatch" | "$size" | "$all" | "$alli":
-                return self._judged(path, {name: operand})
+            case "$elemMatch":
+                return self._some_item(path, operand)
+            case "$size":
+                return self._size(path, operand)
+            case "$all" | "$alli":
+                return self._every(path, operand, folded=name == "$alli")
             case "$exists":
                 return _unless(bool(operand), _kind_in(path, _NOTHING))
             case "$type":
@@ -207,39 +228,40 @@ class Conditions:
         order = semantics.ORDERS[name]
         if isinstance(operand, dict):
             return _NEVER
-        if isinstance(operand, str):
-            own = All(
-                (
-                    _kind_in(path, 1 << Kind.TEXT),
-                    Test(Op.COMPARE_CONST, attribute(path), (operand,), flags=order),
-                )
-            )
-            return AnyOf((own, _number_beside(path, operand, order)))
-        if isinstance(operand, list) or (operand is not None and not abs(operand) < _EXACT):
+        beside = _read_as_number(operand)
+        if isinstance(operand, list) or (beside is not None and abs(beside) >= _EXACT):
             return self._judged(path, {name: operand}, scalars=True)
-        truths = _truths(path, [value for value in (False, True) if semantics.ordered(value, operand, order)])
-        if operand is None or isinstance(operand, bool):
-            return AnyOf((_number_beside(path, operand, order), truths))
-        number = Slot("growthbook_number", (path,))
-        special = _NOTHING if semantics.ordered(None, operand, order) else 0
-        special |= 1 << Kind.LIST if order & Order.EQUAL else 0  # a text that is not a number but reads as NaN
-        return AnyOf(
-            (
-                Test(Op.NUMBER_COMPARE, number, (operand,), flags=order),
-                Test(Op.KIND_IN, number, mask=special),
-                Test(Op.BOOL_IN, number, mask=truths.mask),
-            )
-        )
+        plain = isinstance(operand, (int, float)) and not isinstance(operand, bool)
+        slot = Slot("growthbook_number", (path,)) if plain else attribute(path)
+        tests: list[Condition] = []
+        if isinstance(operand, str):
+            text = Test(Op.KIND_IN, slot, mask=1 << Kind.TEXT)
+            tests.append(All((text, Test(Op.COMPARE_CONST, slot, (operand,), flags=order))))
+        if beside is not None and not math.isnan(beside):
+            tests.append(Test(Op.NUMBER_COMPARE, slot, (operand if plain else beside,), flags=order))
+        elif beside is not None and order & Order.EQUAL:  # no number is less or greater, so all are equal
+            tests.append(Test(Op.NUMBER_COMPARE, slot, (0,), flags=Order.LESS | Order.EQUAL | Order.GREATER))
+        if plain and order & Order.EQUAL:  # a text that reads as NaN
+            tests.append(Test(Op.KIND_IN, slot, mask=1 << Kind.LIST))
+        if semantics.ordered(None, operand, order):
+            tests.append(Test(Op.KIND_IN, slot, mask=_NOTHING))
+        truths = sum(1 << value for value in (False, True) if semantics.ordered(value, operand, order))
+        if truths:
+            tests.append(Test(Op.BOOL_IN, slot, mask=truths))
+        return AnyOf(tuple(tests))
 
     def _member(self, path: str, values: list[JSON], *, folded: bool = False) -> Condition:
         """Whether the attribute, or a member of it, is one of the values."""
         self._left -= len(values)
         self._count()
-        slot = self._judge(path, {"$ini" if folded else "$in": values}, "growthbook_folded" if folded else None)
-        texts = tuple(semantics.fold(value) if folded else value for value in values if isinstance(value, str))
-        numbers = [v for v in values if isinstance(v, (int, float)) and not isinstance(v, bool)]
-        near = tuple(v for v in numbers if abs(v) < _EXACT)
-        far = tuple(v for v in numbers if not abs(v) < _EXACT)
+        slot = Slot("growthbook_folded", (path,)) if folded else attribute(path)
+        if folded:
+            values = [semantics.fold(value) for value in values]
+        texts = tuple(value for value in values if isinstance(value, str))
+        numbers = [value for value in values if isinstance(value, (int, float)) and not isinstance(value, bool)]
+        near = tuple(value for value in numbers if abs(value) < _EXACT)
+        far = tuple(value for value in numbers if not abs(value) < _EXACT)
+        truths = sum({1 << value for value in values if isinstance(value, bool)})
         tests: list[Condition] = []
         if texts:
             tests.append(Test(Op.TEXT_IN, slot, texts))
@@ -247,31 +269,66 @@ class Conditions:
             tests.append(Test(Op.NUMBER_COMPARE, slot, near, flags=Order.EQUAL))
         if far:
             tests.append(All((Test(Op.KIND_IN, slot, mask=_NUMBER), Test(Op.IN_CONST, slot, far))))
-        truths = sum({1 << value for value in values if isinstance(value, bool)})
         if truths:
             tests.append(Test(Op.BOOL_IN, slot, mask=truths))
         if None in values:
             tests.append(Test(Op.KIND_IN, slot, mask=_NOTHING))
-        return AnyOf((*tests, _verdict(slot)))
+        if any(isinstance(value, (list, dict)) for value in values) or 0 in values or 1 in values:
+            tests.append(self._judged(path, {"$ini" if folded else "$in": values}))
+        elif values:
+            tests.append(_some(slot, Apply(Op.IN, (Item(), Constant(values)))))
+        return AnyOf(tuple(tests))
+
+    def _every(self, path: str, operands: JSON, folded: bool) -> Condition:
+        """`$all`."""
+        if not isinstance(operands, list):
+            return _NEVER
+        if any(isinstance(each, (list, dict)) for each in operands):
+            return self._judged(path, {"$alli" if folded else "$all": operands})
+        self._left -= len(operands)
+        self._count()
+        slot = Slot("growthbook_folded", (path,)) if folded else attribute(path)
+        wanted = (semantics.fold(each) if folded else each for each in operands)
+        items = (_some(slot, Apply(Op.EQUAL, (Item(), Constant(each)), flags=_STRICT)) for each in wanted)
+        return All((Test(Op.KIND_IN, slot, mask=1 << Kind.LIST), *items))
+
+    def _some_item(self, path: str, operand: JSON) -> Condition:
+        """`$elemMatch`."""
+        wanted = operand.get("$eq") if isinstance(operand, dict) and len(operand) == 1 else None
+        if isinstance(wanted, str) or (isinstance(wanted, (int, float)) and wanted not in (0, 1)):
+            return _some(attribute(path), Apply(Op.EQUAL, (Item(), Constant(wanted)), flags=_STRICT))
+        return self._judged(path, {"$elemMatch": operand})
+
+    def _size(self, path: str, operand: JSON) -> Condition:
+        """`$size`."""
+        slot = attribute(path)
+        length = Path(SlotValue(slot), ("length",))
+        name, number = next(iter(operand.items())) if isinstance(operand, dict) and len(operand) == 1 else ("", operand)
+        if not isinstance(number, int) or isinstance(number, bool) or abs(number) >= _EXACT:
+            return self._judged(path, {"$size": operand})
+        if name in ("", "$eq"):
+            test = Apply(Op.EQUAL, (length, Constant(number)), flags=_STRICT)
+        elif name in semantics.ORDERS:
+            test = Apply(Op.COMPARE, (length, Constant(number)), flags=semantics.ORDERS[name])
+        else:
+            return self._judged(path, {"$size": operand})
+        return All((Test(Op.KIND_IN, slot, mask=1 << Kind.LIST), Truth(test)))
 
     def _regex(self, path: str, pattern: JSON, ignore_case: bool) -> Condition:
         if not isinstance(pattern, str):
             return _NEVER
         try:
-            return compile_pattern(_ignoring_case(pattern) if ignore_case else pattern, "python").condition(
-                attribute(path), unknown=False
-            )
+            return compile_pattern(pattern, "python", ignore_case=ignore_case).condition(attribute(path), unknown=False)
         except PatternError:
             return _NEVER
         except UnsupportedPattern:
             return self._judged(path, {"$regexi" if ignore_case else "$regex": pattern}, scalars=True)
 
     def _judged(self, path: str, operand: JSON, *, scalars: bool = False) -> Condition:
-        """The verdict about lists and objects, or with `scalars` about every attribute; false for what has none."""
-        return _verdict(self._judge(path, operand, "growthbook_verdict" if scalars else None))
-
-    def _judge(self, path: str, operand: JSON, view: str | None) -> Slot:
-        return Slot(view or "growthbook_judged", (path, _text(operand), self._used(operand)))
+        """The verdict of the view about lists and objects, with `scalars` about every attribute; false for others."""
+        view = "growthbook_verdict" if scalars else "growthbook_judged"
+        slot = Slot(view, (path, _text(operand), self._used(operand)))
+        return All((Test(Op.KIND_IN, slot, mask=1 << Kind.LIST), Test(Op.TRUTHY, slot)))
 
 
 # ---------------------------------------------------------------- pieces
@@ -302,12 +359,9 @@ def _kind_in(path: str, mask: int) -> Test:
     return Test(Op.KIND_IN, attribute(path), mask=mask)
 
 
-def _truths(path: str, values: list[bool]) -> Test:
-    return Test(Op.BOOL_IN, attribute(path), mask=sum(1 << value for value in values))
-
-
-def _verdict(slot: Slot) -> Condition:
-    return All((Test(Op.KIND_IN, slot, mask=1 << Kind.LIST), Test(Op.TRUTHY, slot)))
+def _some(slot: Slot, body: Value) -> Condition:
+    """Of a list, some item; false for what is no list."""
+    return Truth(Loop(LoopKind.SOME, SlotValue(slot), body))
 
 
 def _same(path: str, operand: JSON) -> Condition:
@@ -315,7 +369,7 @@ def _same(path: str, operand: JSON) -> Condition:
     if isinstance(operand, (list, dict)):
         return _NEVER
     if isinstance(operand, bool):
-        return _truths(path, [operand])
+        return Test(Op.BOOL_IN, attribute(path), mask=1 << operand)
     if operand is None:
         return _kind_in(path, _NOTHING)
     if isinstance(operand, str):
@@ -325,19 +379,9 @@ def _same(path: str, operand: JSON) -> Condition:
     return All((_kind_in(path, _NUMBER), Test(Op.EQUAL_CONST, attribute(path), (operand,), flags=_STRICT)))
 
 
-def _number_beside(path: str, operand: JSON, order: int) -> Condition:
-    """A number beside an operand that is none but may be read as one."""
+def _read_as_number(operand: JSON) -> float | None:
+    """What a number is compared with, if the operand is no list: NaN for a text that reads so, None for no number."""
     try:
-        number = 0.0 if operand is None else float(operand)
+        return 0.0 if operand is None else None if isinstance(operand, list) else float(operand)
     except ValueError:
-        return _NEVER
-    if math.isnan(number):
-        everything = Order.LESS | Order.EQUAL | Order.GREATER
-        return Test(Op.NUMBER_COMPARE, attribute(path), (0,), flags=everything) if order & Order.EQUAL else _NEVER
-    return Test(Op.NUMBER_COMPARE, attribute(path), (number,), flags=order)
-
-
-def _ignoring_case(pattern: str) -> str:
-    """The pattern with the flag for ignoring case; flags for the whole of it may stand at its beginning only."""
-    found = _GLOBAL_FLAGS.match(pattern)
-    return f"(?i{found[1]}){pattern[found.end() :]}" if found else f"(?i){pattern}"
+        return None

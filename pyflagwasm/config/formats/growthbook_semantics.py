@@ -147,9 +147,7 @@ def group_values(name: JSON, groups: Groups | None) -> list[JSON] | None:
 # ---------------------------------------------------------------- values
 
 
-def _value(
-    operand: JSON, value: JSON, groups: Groups | None, visited: frozenset[str], *, folded: bool = False
-) -> bool:
+def _value(operand: JSON, value: JSON, groups: Groups | None, visited: frozenset[str], *, folded: bool = False) -> bool:
     if is_operators(operand):
         return all(_operator(name, argument, value, groups, visited) for name, argument in operand.items())
     if folded:

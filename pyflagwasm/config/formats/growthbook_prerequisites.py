@@ -1,0 +1,149 @@
+"""GrowthBook's prerequisites: which feature asks for which, where that is a cycle, and programs for both.
+
+What a parent can serve is known, so its condition is evaluated here, once for each outcome. A parent that leads back to
+a feature that is being evaluated is a cycle only where it is come upon: so within cycles a feature has a program for
+each set of features around it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
+from typing import Final
+
+from ..._abi import ErrorCode, Reason
+from ...errors import ConfigError
+from ..document import at, expect
+from ..model import JSON, Action, Fail, Serve, Serves, When
+from ..pace import breathe
+from . import growthbook_semantics as semantics
+from .growthbook_rules import Feature, Lowered
+
+MAX_PROGRAMS: Final = 20_000
+"""How many programs the features of a document may become, because of cycles."""
+
+_CYCLE: Final = -1  # in place of a variant, in programs that no flag has: the feature ran into a cycle
+
+
+class Programs:
+    """The programs of all features, made when they are asked for."""
+
+    def __init__(self, features: Mapping[str, Feature], groups: Mapping[str, JSON] | None) -> None:
+        self._features, self._groups = features, groups
+        self.actions: list[Action] = []
+        self._numbers: dict[tuple[str, frozenset[str], bool], int] = {}
+        self._failing: set[int] = set()
+        self._back = _ways_back({key: set(_parents(feature)) & features.keys() for key, feature in features.items()})
+
+    def of(self, key: str) -> int:
+        """The number of the program that a feature's flag has. Raises ConfigError if its cycles are too many."""
+        return self._program(key, frozenset(), asked=False)
+
+    def _program(self, key: str, around: frozenset[str], asked: bool) -> int:
+        place = key, around & self._back.get(key, frozenset()), asked and key in self._back
+        number = self._numbers.get(place)
+        if number is None:
+            if len(self._numbers) >= MAX_PROGRAMS:
+                raise ConfigError(self._features[key].path, "the prerequisites form too many cycles")
+            feature = self._features[key]
+            inside = place[1] | {key}
+            cyclic = Serve(_CYCLE if place[2] else None, Reason.DEFAULT)
+            failing, feature.lowered.failing = feature.lowered.failing, feature.broken
+            action = feature.program(
+                lambda wanted, path, then, gate, fail, cycle: self.wanted(
+                    feature.lowered, wanted, path, inside, then, gate, fail, cycle
+                ),
+                cyclic,
+            )
+            number = self._numbers[place] = len(self.actions)
+            self.actions.append(action)
+            if feature.lowered.failing:
+                self._failing.add(number)
+            feature.lowered.failing |= failing
+        return number
+
+    def wanted(
+        self,
+        lowered: Lowered,
+        wanted: JSON,
+        path: str,
+        around: frozenset[str],
+        then: Action,
+        gate: Action,
+        fail: Action,
+        cyclic: Action,
+    ) -> Action:
+        """`then` where all parent conditions hold. `around` are the features that are being evaluated."""
+        given = expect(wanted, list, path, "the parent conditions")
+        for i, each in reversed(list(enumerate(given))):
+            breathe()
+            here, inner = at(path, i), then
+            parent: dict[str, JSON] = expect(each, dict, here, "a parent condition")
+            name = parent.get("id")
+            if name is None:
+                continue
+            expect(name, str, at(here, "id"), "the parent's key")
+            shut = gate if parent.get("gate") else fail
+            then = self._one(lowered, name, parent.get("condition"), around, inner, shut, cyclic)
+        return then
+
+    def _one(
+        self,
+        lowered: Lowered,
+        name: str,
+        condition: JSON,
+        around: frozenset[str],
+        then: Action,
+        shut: Action,
+        cyclic: Action,
+    ) -> Action:
+        if name in around:
+            return cyclic
+        if name not in self._features:
+            return then if condition is None or self._holds(condition, None) else shut
+        number = self._program(name, around, asked=True)
+        variants = self._features[name].lowered.variants
+        outcomes: dict[int | None, JSON] = {None: None, **{i: v.value for i, v in enumerate(variants)}}
+        if condition is not None:
+            passing = frozenset(i for i, value in outcomes.items() if self._holds(condition, value))
+            then = When(Serves(number, passing), then, shut)
+        if name in self._back:
+            then = When(Serves(number, frozenset((_CYCLE,))), cyclic, then)
+        if number in self._failing:
+            lowered.failing = True
+            sound = frozenset((*outcomes, _CYCLE))
+            then = When(Serves(number, sound), then, Fail(ErrorCode.GENERAL))
+        return then
+
+    def _holds(self, condition: JSON, value: JSON) -> bool:
+        whole = {"value": value}
+        return semantics.holds(condition, lambda path: semantics.follow(whole, path), self._groups)
+
+
+def _parents(feature: Feature) -> Iterator[str]:
+    for rule in feature.rules:
+        wanted = rule.get("parentConditions")
+        for each in wanted if isinstance(wanted, list) else ():
+            if isinstance(each, dict) and isinstance(each.get("id"), str):
+                yield each["id"]
+
+
+def _ways_back(parents: Mapping[str, set[str]]) -> dict[str, frozenset[str]]:
+    """For each feature from which a cycle can be reached, all that can be reached from it."""
+    try:
+        TopologicalSorter(parents).prepare()
+        return {}
+    except CycleError:
+        pass
+    reached: dict[str, frozenset[str]] = {}
+    for key in parents:
+        seen: set[str] = set()
+        left = list(parents[key])
+        while left:
+            breathe()
+            other = left.pop()
+            if other not in seen:
+                seen.add(other)
+                left += parents[other]
+        reached[key] = frozenset(seen)
+    return {key: seen for key, seen in reached.items() if any(each in reached[each] for each in (key, *seen))}
