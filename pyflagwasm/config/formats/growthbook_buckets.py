@@ -14,7 +14,7 @@ from typing import Any, Final
 from ..._abi import Encoding, HashAlgorithm, Op
 from ...errors import ConfigError
 from ..document import at, expect
-from ..model import JSON, All, AnyOf, Bucket, Condition, InRanges, Slot, Test
+from ..model import JSON, Action, All, AnyOf, Bucket, Condition, InRanges, Slot, Test, When
 
 _SIZES: Final = {1: 1000, 2: 10_000}
 _NEAR_ONE: Final = 0.99, 1.01
@@ -43,6 +43,11 @@ def bucket(seed: JSON, text: Slot, version: JSON, path: str) -> Bucket | None:
         algorithm=HashAlgorithm.FNV1A_TWICE if twice else HashAlgorithm.FNV1A,
         modulus=_SIZES[2 if twice else 1],
     )
+
+
+def for_hashed(text: Slot, action: Action, otherwise: Action) -> Action:
+    """The action for who has something to hash. Only one that may fail needs this: buckets see to it themselves."""
+    return When(Test(Op.TEXT_IN, text, ("",), unknown=True), otherwise, action)
 
 
 def _first(size: int, reached: Callable[[float], bool]) -> int:

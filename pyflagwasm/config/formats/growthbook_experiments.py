@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 from urllib.parse import parse_qs, urlparse
 
@@ -63,10 +64,12 @@ class Experiment:
     ) -> None:
         self.body, self.path, self.key, self.settings = body, path, key, settings
         self.guarded, self.condition, self.parents = guarded, condition, parents
+        variations = [] if variations == {} else list(variations) if isinstance(variations, str) else variations
         self.variations: list[JSON] = expect(variations, list, path, "the variations")
         self.name = hash_attribute(body, path)
         self.fallback = fallback_attribute(body, path, settings)
         self.text = buckets.hash_slot(self.name, self.fallback)
+        self._failed = False
 
     def meta(self, index: int) -> Mapping[str, JSON]:
         """What is said of a variation. Raises ConfigError."""
@@ -95,8 +98,17 @@ class Experiment:
             return out
         hashed = self._hash(outcomes, weights)
         if not settings.sticky_buckets or self.body.get("disableStickyBucketing"):
-            return self._targeted(hashed, outcomes)
-        return self._sticky(hashed, outcomes)
+            action = self._targeted(hashed, outcomes)
+        else:
+            new = self._targeted(hashed, outcomes)
+            action = self._guarded(lambda: self._sticky(new, outcomes, weights))
+        may_fail = self._failed or self.body.get("parentConditions")
+        return buckets.for_hashed(self.text, action, out) if may_fail else action
+
+    def _guarded(self, build: Callable[[], Action]) -> Action:
+        action = self.guarded(build)
+        self._failed = self._failed or isinstance(action, Fail)
+        return action
 
     def _forced(self) -> int | None:
         """The variation that the address or the settings force, before anything is looked at."""
@@ -108,7 +120,7 @@ class Experiment:
     def _assign(self, outcomes: Outcomes, index: Any, reason: Reason) -> Action:
         if not isinstance(index, int) or not 0 <= index < len(self.variations):
             return outcomes.out
-        return self.guarded(lambda: outcomes.assigned(index, reason))
+        return self._guarded(lambda: outcomes.assigned(index, reason))
 
     def _settled(self, outcomes: Outcomes, index: int) -> Action:
         """Once a variation is found, by its bucket or a stored assignment."""
@@ -132,7 +144,7 @@ class Experiment:
             found = [(end, outcomes.out if i is None else self._settled(outcomes, i)) for end, i in cuts]
             return SplitBy(bucket, tuple(found), miss=outcomes.out, unknown=outcomes.out)
 
-        return self.guarded(split) if self._here() else outcomes.out
+        return self._guarded(split) if self._here() else outcomes.out
 
     def _ranges(self, weights: JSON) -> buckets.Ranges:
         ranges = self.body.get("ranges")
@@ -146,19 +158,21 @@ class Experiment:
     def _targeted(self, then: Action, outcomes: Outcomes) -> Action:
         """What keeps a user out who has no stored variation, around the rest."""
         body, path, out = self.body, self.path, outcomes.out
-        if body.get("groups") and not self._in_group():
-            then = out
+        if body.get("groups"):
+            member = then
+            then = self._guarded(lambda: member if self._in_group() else out)
         if body.get("parentConditions"):
-            then = self.parents(body["parentConditions"], at(path, "parentConditions"), then, out)
+            wanted, within = body["parentConditions"], then
+            then = self._guarded(lambda: self.parents(wanted, at(path, "parentConditions"), within, out))
         if body.get("condition"):
             then = When(self.condition(body["condition"]), then, out)
         if body.get("include"):  # a function, which no document can have
             then = out
         if body.get("filters"):
-            return self.guarded(lambda: When(buckets.inside_filters(body["filters"], at(path, "filters")), then, out))
+            return self._guarded(lambda: When(buckets.inside_filters(body["filters"], at(path, "filters")), then, out))
         if body.get("namespace"):
             place = at(path, "namespace")
-            return self.guarded(lambda: When(buckets.in_namespace(body["namespace"], self.text, place), then, out))
+            return self._guarded(lambda: When(buckets.in_namespace(body["namespace"], self.text, place), then, out))
         return then
 
     def _in_group(self) -> bool:
@@ -181,25 +195,31 @@ class Experiment:
         except (re.error, TypeError, RecursionError):
             return True
 
-    def _sticky(self, hashed: Action, outcomes: Outcomes) -> Action:
-        out, body = outcomes.out, self.body
+    def _sticky(self, new: Action, outcomes: Outcomes, weights: JSON) -> Action:
+        """Around what happens to who has no stored variation; one of a version that is blocked leads out."""
+        body, out = self.body, outcomes.out
         versions = []
         for name in ("bucketVersion", "minBucketVersion"):
             version = body.get(name) or 0
             if not isinstance(version, int):
                 raise ConfigError(at(self.path, name), f"must be an integer, not {kind(version)}")
-            versions.append(str(version))
+            versions.append(str(int(version)))
         meta = expect(body.get("meta") or [], list, at(self.path, "meta"), "the meta data")
         keys = [expect(each, dict, at(self.path, "meta"), "meta data").get("key") for each in meta]
         own = (self.name, self.fallback) if self.fallback else (self.name,)
         stored = Slot("growthbook_sticky", (str(self.key), *versions, json.dumps(keys, ensure_ascii=False), *own))
         action = out
-        if self._here() and self._bucket() is not None:
-            for i in reversed(range(len(keys))):
-                found = Test(Op.NUMBER_COMPARE, stored, (i,), flags=Order.EQUAL)
-                action = When(found, self._settled(outcomes, i), action)
-        new = Test(Op.KIND_IN, stored, mask=_NOTHING)
-        return When(new, self._targeted(hashed, outcomes), action)
+        if self._failed or body.get("parentConditions"):  # nobody who is blocked gets in, but they may fail as others
+            nowhere = Outcomes(lambda index, reason: out, out)
+            action = self._targeted(self._hash(nowhere, weights), nowhere)
+        for i in reversed(range(len(keys))):
+            found = Test(Op.NUMBER_COMPARE, stored, (i,), flags=Order.EQUAL)
+            action = When(found, self._guarded(partial(self._kept, outcomes, i)), action)
+        return When(Test(Op.KIND_IN, stored, mask=_NOTHING), new, action)
+
+    def _kept(self, outcomes: Outcomes, index: int) -> Action:
+        """A stored variation still needs the right address and a hash that exists."""
+        return self._settled(outcomes, index) if self._here() and self._bucket() is not None else outcomes.out
 
 
 def hash_attribute(body: Mapping[str, JSON], path: str) -> str:

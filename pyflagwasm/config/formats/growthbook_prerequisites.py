@@ -8,6 +8,7 @@ each set of features around it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from graphlib import CycleError, TopologicalSorter
 from typing import Final
 
@@ -77,42 +78,40 @@ class Programs:
         given = expect(wanted, list, path, "the parent conditions")
         for i, each in reversed(list(enumerate(given))):
             breathe()
-            here, inner = at(path, i), then
-            parent: dict[str, JSON] = expect(each, dict, here, "a parent condition")
-            name = parent.get("id")
-            if name is None:
-                continue
-            expect(name, str, at(here, "id"), "the parent's key")
-            shut = gate if parent.get("gate") else fail
-            then = self._one(lowered, name, parent.get("condition"), around, inner, shut, cyclic)
+            one = partial(self._one, lowered, each, at(path, i), around, then, gate, fail, cyclic)
+            then = lowered.guarded(one)
         return then
 
     def _one(
         self,
         lowered: Lowered,
-        name: str,
-        condition: JSON,
+        wanted: JSON,
+        path: str,
         around: frozenset[str],
         then: Action,
-        shut: Action,
+        gate: Action,
+        fail: Action,
         cyclic: Action,
     ) -> Action:
+        parent: dict[str, JSON] = expect(wanted, dict, path, "a parent condition")
+        name, condition, shut = parent.get("id"), parent.get("condition"), gate if parent.get("gate") else fail
+        if name is None:
+            return then
+        expect(name, str, at(path, "id"), "the parent's key")
         if name in around:
             return cyclic
         if name not in self._features:
             return then if condition is None or self._holds(condition, None) else shut
-        number = self._program(name, around, asked=True)
-        variants = self._features[name].lowered.variants
-        outcomes: dict[int | None, JSON] = {None: None, **{i: v.value for i, v in enumerate(variants)}}
+        number, other = self._program(name, around, asked=True), self._features[name].lowered
+        outcomes: dict[int | None, JSON] = {None: None, **{i: each.value for i, each in enumerate(other.variants)}}
         if condition is not None:
             passing = frozenset(i for i, value in outcomes.items() if self._holds(condition, value))
             then = When(Serves(number, passing), then, shut)
         if name in self._back:
             then = When(Serves(number, frozenset((_CYCLE,))), cyclic, then)
         if number in self._failing:
-            lowered.failing = True
-            sound = frozenset((*outcomes, _CYCLE))
-            then = When(Serves(number, sound), then, Fail(ErrorCode.GENERAL))
+            lowered.fail(f"{path}: {'; '.join(other.problems)}")
+            then = When(Serves(number, frozenset((*outcomes, _CYCLE))), then, Fail(ErrorCode.GENERAL))
         return then
 
     def _holds(self, condition: JSON, value: JSON) -> bool:

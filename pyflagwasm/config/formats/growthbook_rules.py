@@ -19,6 +19,9 @@ from . import growthbook_buckets as buckets
 from .growthbook_conditions import Conditions
 from .growthbook_experiments import Experiment, Outcomes, Settings, fallback_attribute, hash_attribute
 
+MAX_PROBLEMS: Final = 10
+"""How many of a flag are told."""
+
 _OF_RULE: Final = (
     "coverage", "weights", "hashAttribute", "fallbackAttribute", "namespace", "hashVersion", "meta", "ranges", "seed",
     "disableStickyBucketing", "bucketVersion", "minBucketVersion",
@@ -56,10 +59,14 @@ class Lowered:
         try:
             return build()
         except ConfigError as error:
-            if str(error) not in self.problems:
-                self.problems.append(str(error))
-            self.failing = True
+            self.fail(str(error))
             return Fail(ErrorCode.GENERAL)
+
+    def fail(self, problem: str) -> None:
+        """Say that and why a program of the flag may fail."""
+        self.failing = True
+        if problem not in self.problems and len(self.problems) < MAX_PROBLEMS:
+            self.problems.append(problem)
 
 
 class Feature:
@@ -141,17 +148,22 @@ class Feature:
         if span is None and coverage == 0:
             return _FALL
         text = buckets.hash_slot(hash_attribute(rule, path), fallback_attribute(rule, path, self.settings))
-        bucket = buckets.bucket(rule.get("seed") or self.key, text, rule.get("hashVersion") or 1, at(path, "seed"))
-        if bucket is None:
-            return _FALL
-        if span:
-            found = buckets.bounds(bucket.size, *buckets.read_range(span, at(path, "range")))
-        elif coverage is not None:
-            share = expect(coverage, (int, float, bool), at(path, "coverage"), "the coverage")
-            found = buckets.up_to(bucket.size, share)
-        else:
-            found = 0, bucket.size
-        return When(InRanges(bucket, (found,)), serve)
+
+        def inside() -> Action:
+            bucket = buckets.bucket(rule.get("seed") or self.key, text, rule.get("hashVersion") or 1, at(path, "seed"))
+            if bucket is None:
+                return _FALL
+            if span:
+                found = buckets.bounds(bucket.size, *buckets.read_range(span, at(path, "range")))
+            elif coverage is not None:
+                share = expect(coverage, (int, float, bool), at(path, "coverage"), "the coverage")
+                found = buckets.up_to(bucket.size, share)
+            else:
+                found = 0, bucket.size
+            return When(InRanges(bucket, (found,)), serve)
+
+        action = self.lowered.guarded(inside)
+        return buckets.for_hashed(text, action, _FALL) if isinstance(action, Fail) else action
 
     # ------------------------------------------------------------ experiments
 
