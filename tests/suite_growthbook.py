@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -37,17 +38,16 @@ SIZES = {1: 1000, 2: 10_000}
 
 
 def cases(root: Path) -> Iterator[tuple[str, Callable[[], None]]]:
-    """Every published case that is not left out: its name, and what fails with AssertionError if it fails."""
+    """Every published case, those of LEFT_OUT too: its name, and what fails with AssertionError if it fails."""
     suite = json.loads((root / "growthbook" / "cases.json").read_text("utf-8"))
-    for section, check in CHECKS.items():
-        seen: dict[str, int] = {}
-        for case in suite[section]:
+    for section, cases_of_it in suite.items():
+        if section == "specVersion":
+            continue
+        check, seen = CHECKS.get(section, unchecked), Counter[str]()
+        for case in cases_of_it:
             name = f"{section}: {case if section == 'hash' else case[0]}"
-            if name not in LEFT_OUT:
-                seen[name] = seen.get(name, 0) + 1
-                yield (name if seen[name] == 1 else f"{name} ({seen[name]})"), partial(check, *case)
-    checked = {*CHECKS, *LEFT_OUT, "specVersion"}
-    assert suite.keys() <= checked, f"sections that nobody looks at: {suite.keys() - checked}"
+            seen[name] += 1
+            yield (name if seen[name] == 1 else f"{name} ({seen[name]})"), partial(check, *case)
 
 
 # ---------------------------------------------------------------- how they are evaluated
@@ -113,6 +113,10 @@ def fnv(text: str) -> int:
 
 
 # ---------------------------------------------------------------- one function for each section
+
+
+def unchecked(*case: JSON) -> None:
+    raise AssertionError("nobody looks at this section")
 
 
 def eval_condition(name: str, condition: JSON, attributes: JSON, wanted: bool, groups: JSON = None) -> None:

@@ -47,6 +47,7 @@ class Cases:
     def __init__(self, random: Random) -> None:
         self.random = random
         self.pick: Callable[[Any], Any] = random.choice
+        self.focus: list[Any] = TEXTS
 
     def chance(self, share: float) -> bool:
         return self.random.random() < share
@@ -54,6 +55,8 @@ class Cases:
     # ------------------------------------------------------------ values
 
     def scalar(self) -> Any:
+        if self.chance(0.6):
+            return self.pick(self.focus)
         draw = self.random.random()
         if draw < 0.45:
             return self.pick(TEXTS)
@@ -306,8 +309,15 @@ class Cases:
         return parent
 
     def document(self) -> dict[str, Any]:
+        """Together with the contexts that follow it, of a few values most of the time: equal ones are what matters."""
+        self.focus = self.random.sample([*TEXTS, *NUMBERS, True, False, None, 0, 1, 1.0, "a", "A"], 6)
         features: dict[str, Any] = {}
+        plain = self.chance(0.4)
         for i in range(5):
+            if plain:
+                rules = [{"condition": self.condition(), "force": True}]
+                features[f"f{i}"] = {"defaultValue": False, "rules": rules}
+                continue
             features[f"f{i}"] = {
                 "defaultValue": self.value(1),
                 "rules": [self.rule(f"f{i}") for _ in range(self.pick([0, 1, 1, 2, 3]))],

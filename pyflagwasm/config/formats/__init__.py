@@ -28,7 +28,11 @@ def _lazily(module: str) -> Loader:
     return load_document
 
 
-FORMATS: Final[dict[str, Loader]] = {name: _lazily(name) for name in ("flagd", "devcycle", "growthbook")}
+FORMATS: Final[dict[str, Loader]] = {
+    "flagd": _lazily("flagd"),
+    "devcycle": _lazily("devcycle"),
+    "growthbook": _lazily("growthbook"),
+}
 """What reads which format."""
 
 

@@ -266,8 +266,11 @@ def padded(version: JSON) -> str:
     """A version as the text by which versions are compared."""
     if _is_number(version):
         version = str(version)
-    if not version or not isinstance(version, str):
-        version = "0"
+    return _padded(version if version and isinstance(version, str) else "0")
+
+
+@lru_cache(maxsize=512)
+def _padded(version: str) -> str:
     parts = _VERSION_PARTS.split(_VERSION_NOISE.sub("", version))
     if len(parts) == 3:
         parts.append("~")
