@@ -79,15 +79,15 @@ def _reader(path: str) -> Callable[[Context], Any]:
     return read
 
 
-def _value(path: str) -> Callable[[Context], Any]:
-    """The same as plain JSON, None if there is none."""
+def _read_whole(path: str) -> Callable[[Context], Any]:
+    """The same as plain JSON."""
     read = _reader(path)
 
-    def value(context: Context) -> Any:
+    def whole(context: Context) -> Any:
         found = read(context)
-        return None if found is MISSING else _whole(found)
+        return found if found is MISSING else _whole(found)
 
-    return value
+    return whole
 
 
 def attribute(path: str) -> Reader:
@@ -141,7 +141,7 @@ def version(path: str) -> Reader:
 
 
 def folded(path: str) -> Reader:
-    value = _value(path)
+    value = _read_whole(path)
 
     def read(context: Context, now_us: int) -> Any:
         found = value(context)
@@ -151,12 +151,12 @@ def folded(path: str) -> Reader:
 
 
 def _judging(path: str, operand: str, groups: str, scalars: bool) -> Reader:
-    value, wanted, known = _value(path), json.loads(operand), json.loads(groups or "{}")
+    value, wanted, known = _read_whole(path), json.loads(operand), json.loads(groups or "{}")
 
     def read(context: Context, now_us: int) -> Any:
         found = value(context)
         if scalars or isinstance(found, (list, dict)):
-            return _VERDICTS[semantics.value_holds(wanted, found, known)]
+            return _VERDICTS[semantics.value_holds(wanted, None if found is MISSING else found, known)]
         return found
 
     return read
@@ -174,7 +174,11 @@ def condition(text: str, groups: str) -> Reader:
     wanted, known = json.loads(text), json.loads(groups or "{}")
 
     def read(context: Context, now_us: int) -> Any:
-        return semantics.holds(wanted, lambda path: _value(path)(context), known)
+        def attribute(path: str) -> Any:
+            found = _read_whole(path)(context)
+            return None if found is MISSING else found
+
+        return semantics.holds(wanted, attribute, known)
 
     return read
 

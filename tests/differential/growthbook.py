@@ -2,8 +2,8 @@
 
     PYFLAGWASM_GROWTHBOOK_PYTHON=.../bin/python python tests/differential/growthbook.py --pairs 50000 --seed 1
 
-The interpreter in PYFLAGWASM_GROWTHBOOK_PYTHON must have growthbook 3.2.2. A pair is one feature (`eval_feature`) or one
-experiment (`run`) with one context; value, variant, reason, rule and leaf must agree. Differences that the package
+The interpreter in PYFLAGWASM_GROWTHBOOK_PYTHON must have growthbook 3.2.2. A pair is one feature (`eval_feature`) or
+one experiment (`run`) with one context; value, variant, reason, rule and leaf must agree. Differences that the package
 documents are counted and printed; the first other one is reduced, shown, and ends the run with exit code 1.
 """
 

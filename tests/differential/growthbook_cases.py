@@ -1,4 +1,4 @@
-"""Random payloads, options and contexts for growthbook.py: everything that GrowthBook has, and much that nobody writes."""
+"""Random payloads, options and contexts for growthbook.py: all that GrowthBook has, and much that nobody writes."""
 
 from __future__ import annotations
 
@@ -8,21 +8,23 @@ from random import Random
 from typing import Any
 
 TEXTS = [
-    "", "a", "A", "b", "ab", "aB", "ß", "SS", "İ", "ı", "Σας", "😀", "é", "e\u0301", "x😀y", "٣", "1", "1.0", "8", " 8 ", "10", "9",
-    "01", "-1", "1e3", "1_0", "0x1", "nan", " NaN", "inf", "-Infinity", "1e400", "5e-324", "v1.2.3", "1.2.3", "1.2.3-beta",
-    "1.2.3-beta.2", "1.2.10", "1.2.3+build", "v", "1-2-3", "²", "true", "True", "null", "None", "a.b", "line\nbreak", "$eq",
-    "id", "x" * 300, "\u0000", "100000.0.0", "1.2.3.4",
+    "", "a", "A", "b", "ab", "aB", "ß", "SS", "İ", "ı", "Σας", "😀", "é", "e\u0301", "x😀y", "٣", "1", "1.0", "8",
+    " 8 ", "10", "9", "01", "-1", "1e3", "1_0", "0x1", "nan", " NaN", "inf", "-Infinity", "1e400", "5e-324",
+    "v1.2.3", "1.2.3", "1.2.3-beta", "1.2.3-beta.2", "1.2.10", "1.2.3+build", "v", "1-2-3", "²", "true", "True",
+    "null", "None", "a.b", "line\nbreak", "$eq", "id", "x" * 300, "\u0000", "100000.0.0", "1.2.3.4",
 ]  # fmt: skip
 NUMBERS = [
-    0, 1, -1, 2, 3, 8, 10, 30, 1000, 0.0, -0.0, 1.0, 0.5, 1.5, 2.0, 1e3, 0.1, 1 / 3, 5e-324, 1e308, 1e16, 2**31, 2**53 - 1, 2**53,
-    2**53 + 1, float(2**53), -(2**53), 2**63 - 1, -(2**63), 9007199254740993, 1e22, 1700000000000,
+    0, 1, -1, 2, 3, 8, 10, 30, 1000, 0.0, -0.0, 1.0, 0.5, 1.5, 2.0, 1e3, 0.1, 1 / 3, 5e-324, 1e308, 1e16, 2**31,
+    2**53 - 1, 2**53, 2**53 + 1, float(2**53), -(2**53), 2**63 - 1, -(2**63), 9007199254740993, 1e22,
+    1700000000000,
 ]  # fmt: skip
 NAMES = ["a", "b", "tags", "n", "version", "country", "id", "deviceId", "o.k", "o.k.z", "o.0", "tags.0", "tags.length",
          "targetingKey", "$groups", "", "gone", "o", "a.b"]  # fmt: skip
 ATTRIBUTES = ["id", "id", "id", "deviceId", "n", "a", "o", "tags", "gone", None, "o.k"]
 PATTERNS = [
-    "^a", "a$", "^ab$", "b", "", ".", "a|b", "(?i)AB", "[a-z]+", r"\d+", r"^\w+$", "(?=a)a", r"(a)\1", "(", "*", "[", "a{2,3}",
-    "é", "😀", r"\bx", r"\.", "^$", "a.b", "(?s)e.b", "ß", "İ", "^(a|A)b?$", "[^a]", r"\s", "(?:ab)+", "^1\\.2", "x{300}", "(?m)^b",
+    "^a", "a$", "^ab$", "b", "", ".", "a|b", "(?i)AB", "[a-z]+", r"\d+", r"^\w+$", "(?=a)a", r"(a)\1", "(", "*",
+    "[", "a{2,3}", "é", "😀", r"\bx", r"\.", "^$", "a.b", "(?s)e.b", "ß", "İ", "^(a|A)b?$", "[^a]", r"\s",
+    "(?:ab)+", "^1\\.2", "x{300}", "(?m)^b",
 ]  # fmt: skip
 OPERATORS = [
     "$eq", "$ne", "$lt", "$lte", "$gt", "$gte", "$veq", "$vne", "$vlt", "$vlte", "$vgt", "$vgte", "$in", "$nin", "$ini",
@@ -67,7 +69,10 @@ class Cases:
             return self.scalar()
         if self.chance(0.6):
             return [self.value(depth - 1) for _ in range(self.random.randrange(4))]
-        return {self.pick(["k", "z", "a", "0", "length", "$eq"]): self.value(depth - 1) for _ in range(self.random.randrange(3))}
+        return {
+            self.pick(["k", "z", "a", "0", "length", "$eq"]): self.value(depth - 1)
+            for _ in range(self.random.randrange(3))
+        }
 
     def context(self) -> dict[str, Any]:
         context: dict[str, Any] = {}
@@ -118,7 +123,9 @@ class Cases:
         if name in ("$in", "$nin", "$ini", "$nini"):
             return [self.value(1) for _ in range(self.random.randrange(5))]
         if name in ("$all", "$alli"):
-            return [self.scalar() if self.chance(0.8) else self.leaf(depth - 1) for _ in range(self.random.randrange(3))]
+            return [
+                self.scalar() if self.chance(0.8) else self.leaf(depth - 1) for _ in range(self.random.randrange(3))
+            ]
         if name in ("$inGroup", "$notInGroup"):
             return self.pick(GROUPS)
         if "egex" in name:
@@ -345,7 +352,11 @@ class Cases:
             "features": features,
             "savedGroups": self.groups(),
             "experiments": experiments,
-            "contextualBandits": {"bandit": self.bandit(), "empty": {}, "odd": self.pick([5, None, [], {"contexts": 5}])},
+            "contextualBandits": {
+                "bandit": self.bandit(),
+                "empty": {},
+                "odd": self.pick([5, None, [], {"contexts": 5}]),
+            },
         }
 
     def bandit(self) -> Any:
@@ -367,7 +378,13 @@ class Cases:
             options["qa_mode"] = True
         if self.chance(0.2):
             options["url"] = self.pick(
-                ["https://example.com/x?e0=1", "http://example.com/x", "/x?exp=0&x=1", "?e0=9&e1=1", "https://e.com/?f1=1"]
+                [
+                    "https://example.com/x?e0=1",
+                    "http://example.com/x",
+                    "/x?exp=0&x=1",
+                    "?e0=9&e1=1",
+                    "https://e.com/?f1=1",
+                ]
             )
         if self.chance(0.2):
             options["forced_variations"] = {self.pick(["e0", "e1", "f1", "x", "exp"]): self.pick([0, 1, 1, 2, 5, -1])}

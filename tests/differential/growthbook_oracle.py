@@ -15,8 +15,7 @@ import logging
 import sys
 import warnings
 
-from growthbook import Experiment
-from growthbook import core
+from growthbook import Experiment, core
 from growthbook.common_types import EvaluationContext, Feature, GlobalContext, Options, StackContext, UserContext
 
 logging.disable(logging.CRITICAL)
