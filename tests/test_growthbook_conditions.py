@@ -284,6 +284,19 @@ def test_groups_that_double_are_left_to_the_view(monkeypatch: pytest.MonkeyPatch
     assert not holds(condition, {"a": 2}, groups)
 
 
+@pytest.mark.parametrize("count", [200, 201, 3000, 60_000])
+def test_large_groups(count: int) -> None:
+    """In the core as far as there is room for the values, and each of them once."""
+    groups = {"large": [f"user {i}" for i in range(count)]}
+    condition = {"a": {"$inGroup": "large"}}
+    verdict = {"growthbook_judged"} if count > 200 else set()
+    assert slots_of(condition, groups) == ({"growthbook_condition"} if count > 50_000 else {"path", *verdict})
+    for value, wanted in ((f"user {count - 1}", True), ("user", False), (["x", "user 7"], True), (["x"] * 50, False)):
+        assert holds(condition, {"a": value}, groups) is wanted
+    lowered = Conditions(groups)
+    assert len({repr(lowered.condition(condition)) for _ in range(20)}) == 1
+
+
 # ---------------------------------------------------------------- what is read
 
 

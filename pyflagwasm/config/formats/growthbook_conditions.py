@@ -38,8 +38,10 @@ from ..pace import breathe
 from ..regex import PatternError, UnsupportedPattern, compile_pattern
 from . import growthbook_semantics as semantics
 
-MAX_LEAVES: Final = 100_000
-"""How many predicates the conditions of a document may become with saved groups in their places."""
+MAX_LEAVES: Final = 50_000
+"""How many predicates and values the conditions of a document may become with saved groups in their places."""
+MAX_SCANNED: Final = 200
+"""Among how many values the core looks for each item of a list."""
 
 _NOTHING: Final = 1 << Kind.MISSING | 1 << Kind.NULL
 _NUMBER: Final = 1 << Kind.INT | 1 << Kind.FLOAT
@@ -67,6 +69,7 @@ class Conditions:
     def __init__(self, groups: Mapping[str, JSON] | None) -> None:
         self._groups = groups
         self._left = MAX_LEAVES
+        self._counted: set[int] = set()  # lists of values by id, which the document keeps: they are stored once
 
     def condition(self, condition: JSON) -> Condition:
         """True exactly if the vendor's evaluation gives true. Never Unknown, never raises because of data."""
@@ -78,6 +81,7 @@ class Conditions:
                 return self._condition(condition, frozenset())
         except _TooMuch:
             self._left = before
+            self._counted.clear()
         return Test(Op.TRUTHY, Slot("growthbook_condition", (_text(condition), self._used(condition))))
 
     # ------------------------------------------------------------ whether anything can go wrong
@@ -166,9 +170,9 @@ class Conditions:
             return self._member(*found[1])
         return self._condition(found[1], visited | {found[0]})
 
-    def _count(self) -> None:
+    def _count(self, leaves: int = 1) -> None:
         breathe()
-        self._left -= 1
+        self._left -= leaves
         if self._left < 0:
             raise _TooMuch
 
@@ -252,8 +256,9 @@ class Conditions:
 
     def _member(self, path: str, values: list[JSON], *, folded: bool = False) -> Condition:
         """Whether the attribute, or a member of it, is one of the values."""
-        self._left -= len(values)
-        self._count()
+        if id(values) not in self._counted:
+            self._counted.add(id(values))
+            self._count(1 + len(values))
         slot = Slot("growthbook_folded", (path,)) if folded else attribute(path)
         if folded:
             values = [semantics.fold(value) for value in values]
@@ -273,7 +278,8 @@ class Conditions:
             tests.append(Test(Op.BOOL_IN, slot, mask=truths))
         if None in values:
             tests.append(Test(Op.KIND_IN, slot, mask=_NOTHING))
-        if any(isinstance(value, (list, dict)) for value in values) or 0 in values or 1 in values:
+        containers = any(isinstance(value, (list, dict)) for value in values)
+        if containers or 0 in values or 1 in values or len(values) > MAX_SCANNED:
             tests.append(self._judged(path, {"$ini" if folded else "$in": values}))
         elif values:
             tests.append(_some(slot, Apply(Op.IN, (Item(), Constant(values)))))
@@ -285,8 +291,7 @@ class Conditions:
             return _NEVER
         if any(isinstance(each, (list, dict)) for each in operands):
             return self._judged(path, {"$alli" if folded else "$all": operands})
-        self._left -= len(operands)
-        self._count()
+        self._count(1 + len(operands))
         slot = Slot("growthbook_folded", (path,)) if folded else attribute(path)
         wanted = (semantics.fold(each) if folded else each for each in operands)
         items = (_some(slot, Apply(Op.EQUAL, (Item(), Constant(each)), flags=_STRICT)) for each in wanted)

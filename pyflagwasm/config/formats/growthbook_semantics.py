@@ -229,12 +229,18 @@ def is_in(values: list[JSON], value: JSON, *, folded: bool = False) -> bool:
         items = value if isinstance(value, list) else [value]
         return any(_alike(fold(item), fold(each)) for item in items for each in values)
     if isinstance(value, list):
-        return any(same(item, each) for item in value for each in values)
-    return any(_alike(value, each) for each in values)
+        wanted = {_typed(item) for item in value if not isinstance(item, (list, dict))}
+        return any(_typed(each) in wanted for each in values if not isinstance(each, (list, dict)))
+    return value in values and (value not in (0, 1) or any(_alike(value, each) for each in values))
 
 
 def _alike(value: JSON, other: JSON) -> bool:
     return isinstance(value, bool) == isinstance(other, bool) and bool(value == other)
+
+
+def _typed(value: JSON) -> tuple[bool, JSON]:
+    """A scalar as what is equal to it where truth values are no numbers."""
+    return isinstance(value, bool), value
 
 
 def _is_number(value: JSON) -> bool:
