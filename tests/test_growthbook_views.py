@@ -119,3 +119,10 @@ def test_plain_values_need_no_call() -> None:
         encoder = Encoder(support.compiled(slot))
         encoder._readers = tuple((at, key, fail) for at, key, _ in encoder._readers)
         assert encoder.native_plan((0,)).write(CONTEXT, support.scratch(), 0) is not None
+
+
+def test_what_explanations_and_errors_call_them() -> None:
+    judged = Slot("growthbook_judged", ("tags", '{"$elemMatch":{"k":1}}', ""))
+    assert (judged.name, views.label(judged)) == ('tags {"$elemMatch":{"k":1}}', "tags")
+    assert Slot("growthbook_number", ("a.b",)).name == "a.b"
+    assert len(Slot("growthbook_condition", ("{" + " " * 999 + "}", "")).name) == 80

@@ -41,6 +41,7 @@ _VIEW_NAMES = {
     "devcycle_bucket_corrected": "customData.",
     "growthbook_sticky": "stickyBucketAssignmentDocs.",
 }
+_LONGEST_NAME = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,8 @@ class Slot:
         if self.view == "flagd_context" or (self.view == "path" and not self.args):
             return "the context"
         if self.view.startswith("growthbook_"):
-            return _VIEW_NAMES.get(self.view, "") + self.args[0]
+            said = self.args[: 2 if self.view in ("growthbook_judged", "growthbook_verdict") else 1]
+            return _VIEW_NAMES.get(self.view, "") + " ".join(said)[:_LONGEST_NAME]
         return _VIEW_NAMES.get(self.view, "") + ".".join(self.args) or self.view
 
 

@@ -281,6 +281,8 @@ def label(slot: Slot) -> str:
     """What an error calls the slot."""
     if slot.view == "flagd_context" or (slot.view == "path" and not slot.args):
         return "context"
+    if slot.view in growthbook.FACTORIES:
+        return "context" if slot.view == "growthbook_condition" else slot.args[0]
     if slot.view in ("targeting_key", "devcycle_user_id"):
         return TARGETING_KEY if slot.view == "targeting_key" else "user_id"
     return "user" if slot.view == "devcycle_user_valid" else slot.name
