@@ -182,63 +182,10 @@ def test_bandits() -> None:
     assert (gone.value, gone.metadata) == ("y", {"experimentKey": "test", "hashAttribute": "id"})
 
 
-# ---------------------------------------------------------------- prerequisites
-
-
-def parent(key: str, condition: Any, gate: bool = False) -> dict[str, Any]:
-    return {
-        "parentConditions": [{"id": key, "condition": condition, **({"gate": True} if gate else {})}],
-        "force": "on",
-    }
-
-
-P = {"defaultValue": "off", "rules": [{"condition": {"a": 1}, "force": "on"}]}
-
-
-@pytest.mark.parametrize(
-    ("rule", "context", "wanted"),
-    [
-        (parent("p", {"value": "on"}), {"a": 1}, ("on", "force:0", "TARGETING_MATCH")),
-        (parent("p", {"value": "on"}), {"a": 2}, ("none", "default", "DEFAULT")),
-        (parent("p", {"value": "on"}, gate=True), {"a": 2}, (None, None, "DEFAULT")),
-        (parent("p", {"value": {"$not": {"$eq": "on"}}}), {"a": 2}, ("on", "force:0", "TARGETING_MATCH")),
-        (parent("gone", {"value": None}), {}, ("on", "force:0", "TARGETING_MATCH")),
-        (parent("gone", {"value": {"$exists": True}}), {}, ("none", "default", "DEFAULT")),
-        (parent("p", None), {}, ("on", "force:0", "TARGETING_MATCH")),
-        (parent("p", 5), {}, ("none", "default", "DEFAULT")),
-        (parent("f", None), {}, (None, None, "DEFAULT")),
-        (parent("loop", None), {"b": 1}, (None, None, "DEFAULT")),
-        (parent("loop", None), {"b": 2}, ("on", "force:0", "TARGETING_MATCH")),
-        (parent("loop", {"value": 0}), {"b": 2}, ("on", "force:0", "TARGETING_MATCH")),
-    ],
-)
-def test_prerequisites(rule: Any, context: Any, wanted: Any) -> None:
-    """`loop` asks for `again`, which asks for `loop` where it is come upon: if b is 1."""
-    features = {
-        "f": {"defaultValue": "none", "rules": [rule]},
-        "p": P,
-        "loop": {"defaultValue": 0, "rules": [parent("again", {"value": True})]},
-        "again": {"defaultValue": False, "rules": [{"condition": {"b": 2}, "force": False}, parent("loop", None)]},
-    }
-    found = details({"features": features}, context)
-    assert (found.value, found.variant, found.reason) == wanted
-
-
-def test_a_prerequisite_that_may_fail_fails_for_who_comes_upon_it() -> None:
-    broken = {"defaultValue": 0, "rules": [{"condition": {"a": 1}, "variations": 5}]}
-    document = {
-        **feature(parent("p", {"value": 0})),
-        "features": {**feature(parent("p", {"value": 0}))["features"], "p": broken},
-    }
-    assert details(document, {"a": 2}).value == "on"
-    found = details(document, {"a": 1})
-    assert (found.reason, found.error_code) == ("ERROR", "GENERAL")
-    assert "features.p.rules[0]: the variations must be an array" in str(found.error_message)
-
-
 # ---------------------------------------------------------------- experiments and options
 
 
+P = {"defaultValue": "off", "rules": [{"condition": {"a": 1}, "force": "on"}]}
 EXPERIMENT = {"key": "e", "variations": ["x", "y"], "seed": "test"}
 
 

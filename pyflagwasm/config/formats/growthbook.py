@@ -32,7 +32,7 @@ from ..model import JSON, NO_METADATA, Action, Fail, Flag, Model, Rule, Serve
 from ..pace import breathe
 from .growthbook_conditions import Conditions
 from .growthbook_experiments import Experiment, Outcomes, Settings
-from .growthbook_prerequisites import Programs
+from .growthbook_prerequisites import Programs, TooMuch
 from .growthbook_rules import Feature, Lowered, experiment_facts
 
 FORMAT: Final = "growthbook"
@@ -105,10 +105,9 @@ def _feature_flag(feature: Feature, programs: Programs) -> Flag:
     breathe()
     try:
         number = programs.of(feature.key)
-    except (ConfigError, RecursionError) as error:
-        message = str(error) if isinstance(error, ConfigError) else f"{feature.path}: prerequisites nest too deep"
+    except (TooMuch, RecursionError) as error:
         programs.actions.append(Fail(ErrorCode.PARSE_ERROR))
-        return Flag(feature.key, (), len(programs.actions) - 1, problem=message)
+        return Flag(feature.key, (), len(programs.actions) - 1, problem=_too_much(error, feature.path))
     return _flag(feature.key, feature.lowered, number)
 
 
@@ -140,11 +139,15 @@ def _experiment_flag(body: JSON, path: str, settings: Settings, conditions: Cond
 
     try:
         action = lowered.guarded(build)
-    except RecursionError:
-        lowered.problems.append(f"{path}: prerequisites nest too deep")
+    except (TooMuch, RecursionError) as error:
+        lowered.problems.append(_too_much(error, path))
         action = Fail(ErrorCode.PARSE_ERROR)
     programs.actions.append(Rule(0, "the experiment", action))
     return _flag(key if isinstance(key, str) else path, lowered, len(programs.actions) - 1)
+
+
+def _too_much(error: Exception, path: str) -> str:
+    return str(error) if isinstance(error, TooMuch) else f"{path}: it nests too deep"
 
 
 def _flag(key: str, lowered: Lowered, program: int) -> Flag:

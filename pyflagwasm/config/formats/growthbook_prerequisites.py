@@ -12,18 +12,25 @@ from functools import partial
 from graphlib import CycleError, TopologicalSorter
 from typing import Final
 
-from ..._abi import ErrorCode, Reason
-from ...errors import ConfigError
+from ..._abi import LIMITS_FRAMES, ErrorCode, Reason
 from ..document import at, expect
 from ..model import JSON, Action, Fail, Serve, Serves, When
 from ..pace import breathe
 from . import growthbook_semantics as semantics
 from .growthbook_rules import Feature, Lowered
 
-MAX_PROGRAMS: Final = 20_000
-"""How many programs the features of a document may become, because of cycles."""
+MAX_PROGRAMS: Final = 1_000
+"""How many programs the features of a document may have more, because of cycles."""
 
+MAX_DEPTH: Final = LIMITS_FRAMES
+"""How many features may ask for each other in a row: each but the first is a call, and a loop is one, too."""
+
+_LONGEST: Final = 500  # of what is said of a parent that may fail
 _CYCLE: Final = -1  # in place of a variant, in programs that no flag has: the feature ran into a cycle
+
+
+class TooMuch(Exception):
+    """The prerequisites of a feature are beyond a limit, in words. No part of a flag can be saved then."""
 
 
 class Programs:
@@ -34,33 +41,50 @@ class Programs:
         self.actions: list[Action] = []
         self._numbers: dict[tuple[str, frozenset[str], bool], int] = {}
         self._failing: set[int] = set()
+        self._depths: dict[int, int] = {}
+        self._nested = self._deepest = self._cyclic = 0
         self._back = _ways_back({key: set(_parents(feature)) & features.keys() for key, feature in features.items()})
 
     def of(self, key: str) -> int:
-        """The number of the program that a feature's flag has. Raises ConfigError if its cycles are too many."""
+        """The number of the program that a feature's flag has. Raises TooMuch."""
         return self._program(key, frozenset(), asked=False)
 
     def _program(self, key: str, around: frozenset[str], asked: bool) -> int:
         place = key, around & self._back.get(key, frozenset()), asked and key in self._back
         number = self._numbers.get(place)
         if number is None:
-            if len(self._numbers) >= MAX_PROGRAMS:
-                raise ConfigError(self._features[key].path, "the prerequisites form too many cycles")
-            feature = self._features[key]
-            inside = place[1] | {key}
-            cyclic = Serve(_CYCLE if place[2] else None, Reason.DEFAULT)
-            failing, feature.lowered.failing = feature.lowered.failing, feature.broken
-            action = feature.program(
-                lambda wanted, path, then, gate, fail, cycle: self.wanted(
-                    feature.lowered, wanted, path, inside, then, gate, fail, cycle
-                ),
-                cyclic,
-            )
-            number = self._numbers[place] = len(self.actions)
-            self.actions.append(action)
-            if feature.lowered.failing:
-                self._failing.add(number)
-            feature.lowered.failing |= failing
+            if self._nested == MAX_DEPTH:
+                raise TooMuch(f"{self._features[key].path}: prerequisites nest deeper than {MAX_DEPTH} features")
+            outer, self._deepest, self._nested = self._deepest, 0, self._nested + 1
+            try:
+                number = self._build(place)
+                self._depths[number] = self._deepest + 1
+            finally:
+                self._deepest, self._nested = outer, self._nested - 1
+        self._deepest = max(self._deepest, self._depths[number])
+        if self._nested + self._depths[number] > MAX_DEPTH:
+            raise TooMuch(f"{self._features[key].path}: prerequisites nest deeper than {MAX_DEPTH} features")
+        return number
+
+    def _build(self, place: tuple[str, frozenset[str], bool]) -> int:
+        key, around, asked = place
+        if around or asked:
+            self._cyclic += 1
+            if self._cyclic > MAX_PROGRAMS:
+                raise TooMuch(f"{self._features[key].path}: the prerequisites form too many cycles")
+        feature = self._features[key]
+        failing, feature.lowered.failing = feature.lowered.failing, feature.broken
+        action = feature.program(
+            lambda wanted, path, then, gate, fail, cycle: self.wanted(
+                feature.lowered, wanted, path, around | {key}, then, gate, fail, cycle
+            ),
+            Serve(_CYCLE if asked else None, Reason.DEFAULT),
+        )
+        number = self._numbers[place] = len(self.actions)
+        self.actions.append(action)
+        if feature.lowered.failing:
+            self._failing.add(number)
+        feature.lowered.failing |= failing
         return number
 
     def wanted(
@@ -110,7 +134,7 @@ class Programs:
         if name in self._back:
             then = When(Serves(number, frozenset((_CYCLE,))), cyclic, then)
         if number in self._failing:
-            lowered.fail(f"{path}: {'; '.join(other.problems)}")
+            lowered.fail(f"{path}: {other.problems[0]}"[:_LONGEST])
             then = When(Serves(number, frozenset((*outcomes, _CYCLE))), then, Fail(ErrorCode.GENERAL))
         return then
 
