@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
+from itertools import count
 from types import MappingProxyType
 from typing import Any
 
@@ -14,7 +15,7 @@ import support
 from pyflagwasm.config.formats.growthbook_semantics import padded
 from pyflagwasm.config.model import MISSING, Slot
 from pyflagwasm.runtime import extension, views
-from pyflagwasm.runtime.encode import Encoder
+from pyflagwasm.runtime.encode import EncodeError, Encoder
 
 NAN = math.nan
 
@@ -126,3 +127,33 @@ def test_what_explanations_and_errors_call_them() -> None:
     assert (judged.name, views.label(judged)) == ('tags {"$elemMatch":{"k":1}}', "tags")
     assert Slot("growthbook_number", ("a.b",)).name == "a.b"
     assert len(Slot("growthbook_condition", ("{" + " " * 999 + "}", "")).name) == 80
+
+
+class Endless(Mapping[str, Any]):
+    """Any key is there."""
+
+    def __getitem__(self, key: str) -> Any:
+        return "c"
+
+    def __iter__(self) -> Iterator[str]:
+        return map(str, count())
+
+    def __len__(self) -> int:
+        return 2**40
+
+
+def test_an_endless_mapping_ends() -> None:
+    assert read("growthbook_verdict", {"a": Endless()}, "a", '{"$size":1}', "") == []
+    context = {"id": "1", "stickyBucketAssignmentDocs": Endless(), "o": Endless()}
+    assert read("growthbook_sticky", context, "e", "0", "3", '["c"]', "id") is MISSING
+    context["stickyBucketAssignmentDocs"] = {"id||1": {"assignments": Endless()}}
+    assert read("growthbook_sticky", context, "e", "0", "3", '["c"]', "id") == 0
+    assert isinstance(read("growthbook_hash", context, "o"), str)
+
+
+def test_a_list_that_holds_itself_is_refused() -> None:
+    held: list[Any] = []
+    held.append(held)
+    slot = Slot("growthbook_hash", ("a",))
+    with pytest.raises(EncodeError, match="RecursionError"):
+        Encoder(support.compiled(slot)).encode({"a": held}, (0,), support.scratch(), 0)

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from typing import Any, Final, TypeAlias
 
@@ -59,8 +59,11 @@ def _whole(value: Any) -> Any:
         return value
     if issubclass(kind, (list, tuple)):
         return [_whole(item) for item in value]
-    items = value.items() if kind is dict else islice(value.items(), _MOST_MEMBERS)
-    return {key: _whole(item) for key, item in items}
+    return {key: _whole(value[key]) for key in _keys(value)}
+
+
+def _keys(mapping: Mapping[str, Any]) -> Iterable[str]:
+    return mapping if type(mapping) is dict else islice(mapping, _MOST_MEMBERS)
 
 
 def _reader(path: str) -> Callable[[Context], Any]:
@@ -204,7 +207,7 @@ def sticky(experiment: str, wanted: str, least: str, keys: str, name: str, fallb
             return MISSING
         own = assignments(docs, context, name)
         other = assignments(docs, context, fallback) if fallback else {}
-        if below > 0 and any(map(blocked, (*own, *other))):
+        if below > 0 and any(map(blocked, (*_keys(own), *_keys(other)))):
             return -1
         key = own[place] if place in own else other.get(place)
         return variations.index(key) if key and key in variations else MISSING

@@ -16,6 +16,11 @@ that of `run`, its variant the variation's key, its reason DEFAULT for who is no
 The context is the attributes, `id` being the targeting key where there is no `id`. With the option sticky_buckets it
 may carry `stickyBucketAssignmentDocs` as the SDK keeps them, by "attribute||value"; nothing is ever saved there.
 A flag of which the SDK cannot evaluate a part has a problem, and fails for who comes upon that part.
+
+Answers are those of the SDK but for the limits of the core (schema/README.md 9) and these: an integer attribute beyond
+64 bits is the nearest double; more than 32 features that ask for each other in a row, or hundreds in cycles, are a
+problem of those flags; a malformed filter or range is one for all who come upon it, not in some buckets only; what the
+SDK would have stored earlier in the same evaluation is not seen. `tracks` and `urlPatterns` are not looked at.
 """
 
 from __future__ import annotations
