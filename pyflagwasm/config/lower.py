@@ -48,14 +48,14 @@ _SORTED_FROM: Final = 9
 _RUN: Final = frozenset(
     {
         Op.TEXT_IN, Op.TEXT_PREFIX, Op.TEXT_SUFFIX, Op.TEXT_CONTAINS, Op.NUMBER_COMPARE, Op.VERSION, Op.IN_CONST,
-        Op.IN_NETWORK, Op.TIME_COMPARE,
+        Op.TIME_COMPARE,
     }
 )  # fmt: skip
-_SINGLE: Final = frozenset({Op.EQUAL_CONST, Op.COMPARE_CONST, Op.CONTAINS_CONST, Op.TEXT_MATCH})
+_SINGLE: Final = frozenset({Op.EQUAL_CONST, Op.COMPARE_CONST, Op.CONTAINS_CONST, Op.TEXT_MATCH, Op.IN_NETWORK})
 _MASK: Final = frozenset({Op.KIND_IN, Op.BOOL_IN})
 _TEXT: Final = frozenset({Op.TEXT_IN, Op.TEXT_PREFIX, Op.TEXT_SUFFIX, Op.TEXT_CONTAINS})
 _BYTES: Final = frozenset({Op.TEXT_MATCH, Op.IN_NETWORK})
-_THREE_VALUED: Final = _RUN - {Op.IN_CONST} | {Op.BOOL_IN, Op.TEXT_MATCH}
+_THREE_VALUED: Final = _RUN - {Op.IN_CONST} | _BYTES | {Op.BOOL_IN}
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +183,8 @@ class Lowering(ValueLowering):
                     flags, constants = 1, tuple(sorted(set(constants)))  # code points sort as their UTF-8 does
             a, b = graph.constants.run(constants), counted(len(constants)) | test.extra << 16
         elif op in _SINGLE:
+            if op in _BYTES:
+                constants = _joined(op, constants)
             if len(constants) != 1:
                 raise Refused(f"{op.name} compares with one constant, not with {len(constants)}")
             a = graph.constants.run(constants)
@@ -431,13 +433,22 @@ def _comparable(op: Op, constants: tuple[JSON, ...]) -> tuple[JSON, ...]:
         return tuple(constant for constant in constants if isinstance(constant, str))
     if op is Op.NUMBER_COMPARE:
         return tuple(c for c in constants if isinstance(c, (int, float)) and not isinstance(c, bool))
-    if op in _BYTES and not all(isinstance(constant, bytes) for constant in constants):
-        raise Refused(f"{op.name} takes bytes")
-    if op is Op.TIME_COMPARE and not (all(type(c) is int for c in constants) and len(constants) % 2 == 0):
-        raise Refused("TIME_COMPARE takes pairs of seconds and nanoseconds")
+    if op is Op.TIME_COMPARE and not (all(type(c) is int for c in constants) and len(constants) == 2):
+        raise Refused("TIME_COMPARE takes seconds and nanoseconds")
     if op is Op.VERSION and not all(isinstance(constant, str) for constant in constants):
         raise Refused("VERSION compares with texts only")
     return constants
+
+
+def _joined(op: Op, constants: tuple[JSON, ...]) -> tuple[JSON, ...]:
+    """Programs and networks, which are bytes; networks lie behind each other in one constant."""
+    if not all(isinstance(constant, bytes) for constant in constants):
+        raise Refused(f"{op.name} takes bytes")
+    if op is Op.TEXT_MATCH:
+        return constants
+    if not all(len(network) == {4: 6, 6: 18}.get(network[0]) for network in constants if network) or b"" in constants:
+        raise Refused("IN_NETWORK takes version, length of the prefix and address of networks")
+    return (b"".join(constants),)
 
 
 def _united(ranges: Iterable[tuple[int, int]], size: int) -> list[tuple[int, int]]:

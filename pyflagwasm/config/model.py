@@ -233,7 +233,7 @@ class Test:
 
     `constants` are the values it compares with. `flags` are the node's flags; `mask` its operand `a` for KindIn and
     BoolIn; `extra` the high half of `b` for Version. TextMatch takes one program of regex/ as bytes, InNetwork the bytes
-    of networks, TimeCompare pairs of seconds and nanoseconds since 1970. `unknown` is what a missing or badly typed operand counts as;
+    of networks, TimeCompare the seconds and nanoseconds of one instant since 1970. `unknown` is what a missing or badly typed operand counts as;
     None lets Unknown propagate.
     """
 

@@ -108,17 +108,17 @@ impl Digest {
         match self.algorithm {
             hash_algorithm::MD5 => {
                 let bits = u64::from(self.len).wrapping_mul(8);
-                self.push(0x80);
+                self.update(&[0x80]);
                 while self.len as usize % BLOCK != BLOCK - 8 {
-                    self.push(0);
+                    self.update(&[0]);
                 }
-                bits.to_le_bytes().iter().for_each(|byte| self.push(*byte));
+                self.update(&bits.to_le_bytes());
                 self.state[0].swap_bytes()
             }
             hash_algorithm::FNV1A_TWICE => {
                 let text = decimal::int(i64::from(self.state[0]));
                 self.state[0] = FNV_BASIS;
-                text.as_bytes().iter().for_each(|digit| self.fnv(u32::from(*digit)));
+                self.update(text.as_bytes());
                 self.state[0]
             }
             _ => self.state[0],

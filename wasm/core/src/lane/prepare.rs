@@ -269,7 +269,8 @@ fn version(view: &View<'_>, node: Node<'_>) -> Draft {
         },
         version => version,
     };
-    if node.b() & 0xFFFF != 1 || version == words::NO_VERSION {
+    let strict = dialect >= version_dialect::STRICT_SEM_VER;
+    if strict || node.b() & 0xFFFF != 1 || version == words::NO_VERSION {
         return UNKNOWN;
     }
     // Of the same major version, or major and minor: the numbers behind are not compared.
