@@ -78,9 +78,9 @@ def u32(value: JSON, path: str, what: str) -> int:
 
 
 def integer(value: JSON, path: str) -> int:
-    """A number that a double holds without a fraction, as a 64-bit integer. 2^63 is the greatest of them, less one."""
+    """A number without a fraction, as the 64-bit integer next to its double. 2^63 becomes the greatest of them."""
     found = float(expect(value, (int, float), path, "the value"))
-    if not found.is_integer() or not _I64_MIN <= found <= _I64_MAX:
+    if not found.is_integer() or not _I64_MIN <= found <= _I64_MAX + 1:
         raise ConfigError(path, f"the value of an INTEGER must be an integer of 64 bits, not {value!r}")
     return min(int(found), _I64_MAX)
 
