@@ -25,19 +25,21 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent.parent), str(HERE.parent), str(HERE)]
 
+from eppo_answers import Answers  # noqa: E402
 from eppo_cases import KINDS, PATTERNS, Cases  # noqa: E402
 from flagd import smaller  # noqa: E402
 
-from pyflagwasm.config.compile import compile_model  # noqa: E402
-from pyflagwasm.config.formats import load  # noqa: E402
 from pyflagwasm.config.regex import PatternError, UnsupportedPattern, compile_pattern  # noqa: E402
 from pyflagwasm.errors import ConfigError  # noqa: E402
-from pyflagwasm.generation import Generation  # noqa: E402
-from pyflagwasm.runtime.encode import EncodeError  # noqa: E402
-from pyflagwasm.runtime.instance import Instance  # noqa: E402
 from pyflagwasm.types import EvaluationDetails  # noqa: E402
 
-DEFAULTS: dict[str, Any] = {"boolean": False, "string": "caller's", "integer": -77, "numeric": -7.25, "json": {"caller": 1}}
+DEFAULTS: dict[str, Any] = {
+    "boolean": False,
+    "string": "caller's",
+    "integer": -77,
+    "numeric": -7.25,
+    "json": {"caller": 1},
+}
 Answer = dict[str, Any]
 
 
@@ -70,32 +72,18 @@ class Oracle:
 class Ours:
     """This package, from the document's text on, in core.wasm."""
 
-    def __init__(self) -> None:
-        self.instance = Instance()
-
     def answers(self, document: Any, calls: list[Any]) -> list[EvaluationDetails] | str:
         try:
-            compiled = compile_model(load(json.dumps(document), "eppo", {"dialect": "eppo"}))
+            answers = Answers(document, now_us=time.time_ns() // 1000)
         except ConfigError as error:
             return str(error)
-        self.instance.load(compiled.ir)
-        generation = Generation(compiled)
-        return [self._answer(generation, *call) for call in calls]
-
-    def _answer(
-        self, generation: Generation, key: str, kind: str, subject: str, attributes: dict[str, Any]
-    ) -> EvaluationDetails:
-        flag = generation.flag(key)
-        if flag is None:
-            return generation.not_found(key).for_default(DEFAULTS[kind])
-        context = {**attributes, "targetingKey": subject}
-        try:
-            generation.encode(flag.entry.slots, context, self.instance.scratch, time.time_ns() // 1000)
-        except EncodeError as error:
-            return flag.failure(error.code, str(error)).for_default(DEFAULTS[kind])
-        # without a default there is no check of the type: a JSON flag may have any value
-        default = None if kind == "json" and flag.entry.type == "object" else DEFAULTS[kind]
-        return flag.outcome(self.instance.evaluate(flag.entry.index)).for_default(default, flag.entry.type)
+        json_flags = {flag.key for flag in answers.model.flags if flag.type == "object"}
+        found = []
+        for key, kind, subject, attributes in calls:
+            # without a default there is no check of the type: a JSON flag may have any value
+            default = None if kind == "json" and key in json_flags else DEFAULTS[kind]
+            found.append(answers(key, {**attributes, "targetingKey": subject}, default))
+        return found
 
 
 # ---------------------------------------------------------------- comparison
@@ -118,7 +106,8 @@ def difference(document: Any, call: Any, ours: EvaluationDetails, theirs: Answer
         return None
     if ours.error_code == "PARSE_ERROR" and any(pattern in exact(flag) for pattern in UNSUPPORTED):
         return "a regular expression that this package does not support"
-    if theirs["code"] == "TYPE_MISMATCH" and (kind, flag_kind(flag)) in (("numeric", "INTEGER"), ("integer", "NUMERIC")):
+    asked = kind, flag_kind(flag)
+    if theirs["code"] == "TYPE_MISMATCH" and asked in (("numeric", "INTEGER"), ("integer", "NUMERIC")):
         return "an INTEGER asked for as NUMERIC, or the other way round: this package has one type for numbers"
     if theirs["code"] == "MATCH" and exact(misread(ours.value)) == exact(theirs["value"]):
         return "the SDK reads a number of the document inexactly"
