@@ -150,7 +150,8 @@ pub(crate) fn remembered(hash: u32, modulus: u32) -> u64 {
         None => BUCKETED | u64::from(hash),
         Some(bucket) => {
             let modulus = u64::from(modulus);
-            BUCKETED | (u64::from(bucket) << 32).wrapping_add(modulus).wrapping_sub(1) / modulus
+            let position = (u64::from(bucket) << 32).wrapping_add(modulus).wrapping_sub(1) / modulus;
+            BUCKETED | position
         }
     }
 }

@@ -6,6 +6,18 @@ use crate::abi::hash_algorithm;
 use crate::decimal;
 
 /// A hash of texts that come in pieces; each piece is whole UTF-8.
+///
+/// ```
+/// use pyflagwasm_core::abi::hash_algorithm;
+/// use pyflagwasm_core::digest::Digest;
+/// let mut hash = Digest::new(hash_algorithm::MD5);
+/// hash.update(b"message ");
+/// hash.update(b"digest");
+/// assert_eq!(hash.finish(), 0xF96B_697D);
+/// let mut hash = Digest::new(hash_algorithm::FNV1A);
+/// hash.update(b"foobar");
+/// assert_eq!(hash.finish(), 0xBF9C_F968);
+/// ```
 pub struct Digest {
     algorithm: u8,
     /// The four words of MD5, or FNV's one.
