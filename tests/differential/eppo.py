@@ -97,6 +97,8 @@ def difference(document: Any, call: Any, ours: EvaluationDetails, theirs: Answer
     """None if they agree; else what explains it, or the empty text."""
     key, kind, _, attributes = call
     flag = document["flags"].get(key)
+    if ours.error_code == "PARSE_ERROR" and any(pattern in exact(flag) for pattern in UNSUPPORTED):
+        return "a regular expression that this package does not support"
     raised = theirs["raised"]
     if raised == "PanicException" and flag_shards(flag) == 0:
         return None if ours.error_code == "GENERAL" else ""
@@ -104,8 +106,6 @@ def difference(document: Any, call: Any, ours: EvaluationDetails, theirs: Answer
         return f"the SDK raises {raised} for an attribute that is no text, boolean, null or double"
     if agree(flag, ours, theirs):
         return None
-    if ours.error_code == "PARSE_ERROR" and any(pattern in exact(flag) for pattern in UNSUPPORTED):
-        return "a regular expression that this package does not support"
     asked = kind, flag_kind(flag)
     if theirs["code"] == "TYPE_MISMATCH" and asked in (("numeric", "INTEGER"), ("integer", "NUMERIC")):
         return "an INTEGER asked for as NUMERIC, or the other way round: this package has one type for numbers"
@@ -141,7 +141,7 @@ def agree(flag: Any, ours: EvaluationDetails, theirs: Answer) -> bool:
 
 def flag_kind(flag: Any) -> Any:
     kind = flag[2] if isinstance(flag, list) else flag["variationType"]
-    return next(iter(kind)) if isinstance(kind, dict) else kind
+    return next(iter(kind), None) if isinstance(kind, dict) else kind
 
 
 def flag_shards(flag: Any) -> Any:
