@@ -1,7 +1,7 @@
-"""The cases that Eppo and Datadog publish for universal flag configurations, against this package as users call it.
+"""The cases that Eppo publishes for universal flag configurations, against this package as users call it.
 
-Needs the folders `eppo` and `datadog-ffe` of the published suites. Bandits, obfuscated and precomputed files are no
-business of an evaluator of flags and are not read.
+Bandits, obfuscated and precomputed files are no business of an evaluator of flags and are not read. Here live what
+suite_datadog.py needs, too: calls of one file of cases, evaluated together.
 """
 
 from __future__ import annotations
@@ -30,46 +30,30 @@ _UNKNOWN = "FLAG_UNRECOGNIZED_OR_DISABLED"
 
 def cases(root: Path) -> Iterator[tuple[str, Callable[[], None]]]:
     """Name and check of each published case."""
-    yield from _eppo(root / "eppo" / "ufc")
-    yield from _datadog(root / "datadog-ffe")
-
-
-def _eppo(root: Path) -> Iterator[tuple[str, Callable[[], None]]]:
-    for path in sorted((root / "tests").glob("*.json")):
+    folder = root / "eppo" / "ufc"
+    for path in sorted((folder / "tests").glob("*.json")):
         case = json.loads(path.read_text("utf-8"))
-        default = _default(case["defaultValue"], case["variationType"])
+        default = typed(case["defaultValue"], case["variationType"])
         subjects = case["subjects"]
-        calls = [(case["flag"], _context(s["subjectKey"], s["subjectAttributes"]), default) for s in subjects]
-        answers = _Answers(root / "flags-v1.json", "eppo", calls)
+        calls = [(case["flag"], context(s["subjectKey"], s["subjectAttributes"]), default) for s in subjects]
+        answers = Answers(folder / "flags-v1.json", calls)
         for i, subject in enumerate(subjects):
-            yield f"eppo/{path.stem}/{i}-{subject['subjectKey']}", partial(_check_eppo, answers, i, subject)
+            yield f"{path.stem}/{i}-{subject['subjectKey']}", partial(_check, answers, i, subject)
 
 
-def _datadog(root: Path) -> Iterator[tuple[str, Callable[[], None]]]:
-    for path in sorted((root / "evaluation-cases").glob("*.json")):
-        found = json.loads(path.read_text("utf-8"))
-        calls = [
-            (c["flag"], _context(c["targetingKey"], c["attributes"]), _default(c["defaultValue"], c["variationType"]))
-            for c in found
-        ]
-        answers = _Answers(root / "ufc-config.json", "datadog", calls)
-        for i, case in enumerate(found):
-            yield f"datadog/{path.stem}/{i}-{case['targetingKey']}", partial(_check_datadog, answers, i, case)
-
-
-def _context(subject: str | None, attributes: dict[str, Any]) -> dict[str, Any]:
+def context(subject: str | None, attributes: dict[str, Any]) -> dict[str, Any]:
     return attributes if subject is None else {**attributes, "targetingKey": subject}
 
 
-def _default(value: Any, kind: str) -> Any:
+def typed(value: Any, kind: str) -> Any:
     return float(value) if kind == "NUMERIC" else value  # in the files it is 0; callers of a typed getter write 0.0
 
 
-class _Answers:
+class Answers:
     """What the calls of one file of cases answer, evaluated all at once when the first of them is wanted."""
 
-    def __init__(self, document: Path, expected: str, calls: list[Call]) -> None:
-        self._document, self._expected, self._calls = document, expected, calls
+    def __init__(self, document: Path, calls: list[Call]) -> None:
+        self._document, self._calls = document, calls
         self._found: list[EvaluationDetails] = []
 
     def __getitem__(self, index: int) -> EvaluationDetails:
@@ -82,7 +66,7 @@ class _Answers:
             return [await flags.details(key, context, default) for key, context, default in self._calls]
 
 
-def _check_eppo(answers: _Answers, index: int, subject: dict[str, Any]) -> None:
+def _check(answers: Answers, index: int, subject: dict[str, Any]) -> None:
     details, expected = answers[index], subject["evaluationDetails"]
     assert details.value == subject["assignment"], details
     assert type(details.value) is type(subject["assignment"]) or isinstance(details.value, (int, float)), details
@@ -97,11 +81,3 @@ def _check_eppo(answers: _Answers, index: int, subject: dict[str, Any]) -> None:
         assert details.metadata["allocationKey"] == allocation["key"], details
         assert details.rule_index == allocation["orderPosition"] - 1, details
         assert details.reason == "TARGETING_MATCH" or expected["matchedRule"] is None, details
-
-
-def _check_datadog(answers: _Answers, index: int, case: dict[str, Any]) -> None:
-    details, expected = answers[index], case["result"]
-    assert details.value == expected["value"], details
-    assert details.reason == expected["reason"], details
-    if "errorCode" in expected:
-        assert details.error_code == expected["errorCode"], details

@@ -86,6 +86,17 @@ def test_wild_ranges_do_not_multiply() -> None:
         assert ask("f", {"targetingKey": f"u{i}"}).variant == taken(splits, f"u{i}", 10000)
 
 
+def test_any_number_of_shards_and_ranges() -> None:
+    every = [shard(str(i), (1, 10000)) for i in range(150)]
+    many = shard("s", *((b, b + 1) for b in range(0, 10000, 2)))
+    ask = answers(allocation(split("a", *every, shard("s", (0, 5000)))), allocation(split("b", many), split("c")))
+    for i in range(20):
+        user = f"u{i}"
+        h = bucket("s", user, 10000)
+        sound = all(bucket(str(j), user, 10000) for j in range(150))
+        assert ask("f", {"targetingKey": user}).variant == ("a" if sound and h < 5000 else "c" if h % 2 else "b")
+
+
 def test_who_is_missed_goes_on_to_the_next_allocation() -> None:
     ask = answers(
         allocation(split("a", shard("s"))), allocation(split("b", shard("s", (5, 5), (9, 2)))), allocation(split("c"))

@@ -82,6 +82,15 @@ def test_one_of_nothing() -> None:
     assert not holds("NOT_ONE_OF", [], None)
 
 
+def test_one_of_very_many() -> None:
+    members = [str(i) for i in range(70_000)]
+    ask = answers(allocation(rules=rules(("q", "ONE_OF", members))))
+    values = ["0", "69999", "70000", 0, 1, 69_999, 70_000, True]
+    assert [ask("f", {"q": value}).variant is not None for value in values] == [True, True, False] + [True] * 3 + [
+        False
+    ] * 2
+
+
 def test_both_zeros() -> None:
     assert [holds("ONE_OF", ["0", "-0"], value) for value in (0, 0.0, -0.0, 1)] == [True, True, True, False]
 

@@ -39,7 +39,8 @@ _ANY_ORDER = Order.LESS | Order.EQUAL | Order.GREATER
 _ABSENT: Final = (Kind.MISSING, Kind.NULL)
 _NUMBER: Final = (Kind.INT, Kind.FLOAT)
 _SCALAR: Final = (Kind.TEXT, Kind.BOOL, *_NUMBER)
-_MOST = math.nextafter(math.inf, 0)
+_MOST: Final = math.nextafter(math.inf, 0)
+_MOST_CONSTANTS: Final = 65535
 
 # What the core reads as a number (schema/README.md 5, "number of") and Rust does not, and the other way round.
 _ONLY_OURS: Final = ("_", *(chr(code) for code in range(0x3001) if chr(code).isspace()))
@@ -132,7 +133,7 @@ class _Check:
             return Always(False)
         infinite = tuple(t for end, texts in _INFINITE.items() if _ordered(end, number, order) for t in texts)
         as_number = All((Test(Op.COMPARE_CONST, slot, (number,), flags=order), _without(slot, _ONLY_OURS)))
-        text = All((_is(slot, Kind.TEXT), AnyOf((*_texts(slot, infinite), as_number))))
+        text = All((_is(slot, Kind.TEXT), AnyOf((*_among(Op.TEXT_IN, slot, infinite), as_number))))
         return AnyOf((Test(Op.NUMBER_COMPARE, slot, (number,), flags=order), text))
 
     def _matches(self, slot: Slot) -> Condition:
@@ -165,8 +166,10 @@ def _without(slot: Slot, parts: tuple[str, ...]) -> Condition:
     return Not(Test(Op.TEXT_CONTAINS, slot, parts))
 
 
-def _texts(slot: Slot, texts: Sequence[str]) -> list[Condition]:
-    return [Test(Op.TEXT_IN, slot, tuple(texts))] if texts else []
+def _among(op: Op, slot: Slot, constants: Sequence[JSON], flags: int = 0) -> list[Condition]:
+    """One of them has to hold: the constants, as many at once as a node takes."""
+    starts = range(0, len(constants), _MOST_CONSTANTS)
+    return [Test(op, slot, tuple(constants[i : i + _MOST_CONSTANTS]), flags=flags) for i in starts]
 
 
 def _ordered(a: float, b: float, order: Order) -> bool:
@@ -175,11 +178,10 @@ def _ordered(a: float, b: float, order: Order) -> bool:
 
 def _one_of(slot: Slot, members: list[str]) -> Condition:
     """The attribute is one of the texts, or the number or boolean that is written so."""
-    items = _texts(slot, members)
+    items = _among(Op.TEXT_IN, slot, members)
     values = {each: value for each in members if (value := decimal_value(each)) is not None}
-    finite = tuple(value for value in values.values() if value and math.isfinite(value))
-    if finite:
-        items.append(Test(Op.NUMBER_COMPARE, slot, finite, flags=Order.EQUAL))
+    finite = [value for value in values.values() if value and math.isfinite(value)]
+    items += _among(Op.NUMBER_COMPARE, slot, finite, Order.EQUAL)
     items += [_number(slot, text) for text, value in values.items() if not (value and math.isfinite(value))]
     mask = ("false" in members) | ("true" in members) << 1
     if mask:

@@ -11,12 +11,13 @@ from itertools import pairwise
 from typing import Final
 
 from ..._abi import ErrorCode, HashAlgorithm
-from ..model import Action, Bucket, Fail, FallThrough, InRanges, SplitBy, Steps, When
+from ..model import Action, All, Bucket, Fail, FallThrough, InRanges, SplitBy, Steps, When
 from .eppo_conditions import SUBJECT
 
 _NO_SUBJECT: Final = Fail(ErrorCode.TARGETING_KEY_MISSING)
 _BROKEN: Final = Fail(ErrorCode.GENERAL)
 _MOST_CUTS: Final = 4096
+_DEEPEST: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +46,16 @@ class Split:
 def split_action(splits: list[Split]) -> Action:
     """The action of the first split that takes the subject; falls through if none does."""
     try:
-        return _Together().action(splits)
+        return _Together().action(splits, 0)
     except _TooMany:
-        return Steps(tuple(_alone(split.shards, split.action) for split in splits))
+        return Steps(tuple(map(_alone, splits)))
 
 
-def _alone(shards: tuple[Shard, ...], action: Action) -> Action:
-    for shard in reversed(shards):
-        inside = InRanges(shard.bucket, shard.ranges, unknown=None)
-        action = _BROKEN if not shard.total else When(inside, action, unknown=_NO_SUBJECT)
-    return action
+def _alone(split: Split) -> Action:
+    if not all(shard.total for shard in split.shards):
+        return _BROKEN
+    inside = tuple(InRanges(shard.bucket, shard.ranges, unknown=None) for shard in split.shards)
+    return When(All(inside), split.action, unknown=_NO_SUBJECT)  # there is one subject: all of them know or none
 
 
 class _TooMany(Exception):
@@ -62,12 +63,14 @@ class _TooMany(Exception):
 
 
 class _Together:
-    """Decides together what begins with the same shard. Ranges that overlap wildly would multiply: then _TooMany."""
+    """Decides together what begins with the same shard. _TooMany where that would be deep, or ranges multiply."""
 
     def __init__(self) -> None:
         self._left = _MOST_CUTS
 
-    def action(self, splits: list[Split]) -> Action:
+    def action(self, splits: list[Split], depth: int) -> Action:
+        if depth > _DEEPEST:
+            raise _TooMany
         steps: list[Action] = []
         while splits:
             if not splits[0].shards:
@@ -75,17 +78,19 @@ class _Together:
                 break
             first = splits[0].shards[0]
             count = next((i for i, each in enumerate(splits) if not _begins(each, first)), len(splits))
-            steps.append(self._run(first, splits[:count]))
+            steps.append(self._run(first, splits[:count], depth))
             splits = splits[count:]
         return steps[0] if len(steps) == 1 else Steps(tuple(steps)) if steps else FallThrough()
 
-    def _run(self, first: Shard, splits: list[Split]) -> Action:
+    def _run(self, first: Shard, splits: list[Split], depth: int) -> Action:
         """Splits that all begin with a shard of this salt and total."""
         if not first.total:
             return _BROKEN
         ends = {0, first.total}
         for split in splits:
             ends.update(min(end, first.total) for bounds in split.shards[0].ranges for end in bounds)
+        if len(ends) > self._left:
+            raise _TooMany
         cuts: list[tuple[int, Action]] = []
         inside: list[int] | None = None
         for start, end in pairwise(sorted(ends)):
@@ -96,7 +101,8 @@ class _Together:
             if here == inside:
                 cuts[-1] = end, cuts[-1][1]
             else:
-                cuts.append((end, self.action([Split(splits[i].shards[1:], splits[i].action) for i in here])))
+                rest = [Split(splits[i].shards[1:], splits[i].action) for i in here]
+                cuts.append((end, self.action(rest, depth + 1)))
             inside = here
         return SplitBy(first.bucket, tuple(cuts), FallThrough(), _NO_SUBJECT)
 
