@@ -5,7 +5,8 @@
 The interpreter in PYFLAGWASM_EPPO_PYTHON must have eppo-server-sdk 4.4. A pair is one flag with one subject, asked for
 by one of the five typed getters; value, variant, allocation and kind of outcome must agree, and so must which documents
 are refused. Differences that can be explained are counted and printed; the first other one is reduced, shown, and ends
-the run with exit code 1.
+the run with exit code 1. With --dialect datadog this package gets the same flags in Datadog's dialect, in which the SDK
+has no word; flags that cannot be used there are not compared.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -40,6 +43,8 @@ DEFAULTS: dict[str, Any] = {
     "numeric": -7.25,
     "json": {"caller": 1},
 }
+LENIENT = re.compile(r'"(?:rules|extraLogging)": null|MATCHES", (?:"value": )?\[')
+"""What Datadog takes, and Eppo does not."""
 Answer = dict[str, Any]
 
 
@@ -72,18 +77,56 @@ class Oracle:
 class Ours:
     """This package, from the document's text on, in core.wasm."""
 
-    def answers(self, document: Any, calls: list[Any]) -> list[EvaluationDetails] | str:
+    def __init__(self, dialect: str = "eppo") -> None:
+        self.dialect = dialect
+
+    def answers(self, document: Any, calls: list[Any]) -> list[EvaluationDetails | None] | str:
+        """One for each call, None for what is not compared, or why the document is refused."""
+        datadog = self.dialect == "datadog"
         try:
-            answers = Answers(document, now_us=time.time_ns() // 1000)
+            answers = Answers(translated(document) if datadog else document, self.dialect, time.time_ns() // 1000)
         except ConfigError as error:
             return str(error)
+        flawed = {flag.key for flag in answers.model.flags if datadog and flag.problem is not None}
         json_flags = {flag.key for flag in answers.model.flags if flag.type == "object"}
-        found = []
+        found: list[EvaluationDetails | None] = []
         for key, kind, subject, attributes in calls:
+            if key in flawed:
+                found.append(None)
+                continue
             # without a default there is no check of the type: a JSON flag may have any value
             default = None if kind == "json" and key in json_flags else DEFAULTS[kind]
             found.append(answers(key, {**attributes, "targetingKey": subject}, default))
         return found
+
+
+def translated(document: Any) -> Any:
+    """The document in Datadog's dialect, as far as its flags have the usual shape."""
+    document = deepcopy(document)
+    document.pop("format", None)
+    for flag in document["flags"].values() if isinstance(document.get("flags"), dict) else ():
+        try:
+            total = flag.pop("totalShards")
+            sound = type(total) is int and 0 < total < 2**32
+            if not sound or flag["enabled"] is not True or LENIENT.search(exact(flag)):
+                flag["key"] = None
+            for allocation in flag["allocations"]:
+                for split in allocation["splits"]:
+                    for shard in split["shards"]:
+                        shard["totalShards"] = total
+            for variation in flag["variations"].values():
+                if flag["variationType"] == "JSON":
+                    text = variation["value"].replace("[" * 100, "nested too deep")
+                    value = json.loads(text, parse_int=lambda digits: -0.0 if digits == "-0" else int(digits))
+                    json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+                    variation["value"] = value
+                elif flag["variationType"] == "INTEGER" and type(variation["value"]) in (int, float):
+                    number = float(variation["value"])
+                    variation["value"] = int(number) if number.is_integer() else number
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
+            if isinstance(flag, dict):
+                flag["key"] = None  # which leaves it out of the comparison
+    return document
 
 
 # ---------------------------------------------------------------- comparison
@@ -195,7 +238,7 @@ def differs(ours: Ours, oracle: Oracle, document: Any, call: Any) -> bool:
         mine, theirs = ours.answers(document, [call]), oracle.answers(document, [call])
         if isinstance(mine, str) or isinstance(theirs, str):
             return isinstance(mine, str) is not isinstance(theirs, str)
-        return difference(document, call, mine[0], theirs[0]) == ""
+        return mine[0] is not None and difference(document, call, mine[0], theirs[0]) == ""
     except (AttributeError, KeyError, IndexError, TypeError):  # too small to be looked at
         return False
 
@@ -242,12 +285,14 @@ def run(ours: Ours, oracle: Oracle, cases: Cases, pairs: int, seed: int) -> int:
         theirs, mine = oracle.answers(document, calls), ours.answers(document, calls)
         if isinstance(theirs, str) or isinstance(mine, str):
             refused += 1
-            if isinstance(theirs, str) is not isinstance(mine, str):
+            if isinstance(theirs, str) is not isinstance(mine, str) and ours.dialect == "eppo":
                 print(f"seed {seed}, pair {done}: one refuses the document; reducing ...")
                 show(ours, oracle, *reduced(ours, oracle, document, calls[0]))
                 return 1
             continue
         for call, my, their in zip(calls, mine, theirs, strict=True):
+            if my is None:
+                continue
             done += 1
             outcomes[their["raised"] or f"{their['code']} {my.reason}"] += 1
             why = difference(document, call, my, their)
@@ -258,7 +303,7 @@ def run(ours: Ours, oracle: Oracle, cases: Cases, pairs: int, seed: int) -> int:
                 show(ours, oracle, *reduced(ours, oracle, document, call))
                 return 1
     spent = time.monotonic() - started
-    print(f"{done} pairs agree in {spent:.0f} s, {refused} documents refused by both; {dict(outcomes.most_common())}")
+    print(f"{done} pairs agree in {spent:.0f} s, {refused} documents refused; {dict(outcomes.most_common())}")
     for why, count in explained.most_common():
         print(f"{count:6} explained: {why}")
     return 0
@@ -276,6 +321,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=50_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--dialect", choices=["eppo", "datadog"], default="eppo")
     parser.add_argument("--without-patterns", action="store_true", help="no regular expressions")
     given = parser.parse_args()
     python = os.environ.get("PYFLAGWASM_EPPO_PYTHON")
@@ -285,7 +331,7 @@ def main() -> int:
     oracle = Oracle(python)
     try:
         cases = Cases(Random(given.seed), patterns=not given.without_patterns)
-        return run(Ours(), oracle, cases, given.pairs, given.seed)
+        return run(Ours(given.dialect), oracle, cases, given.pairs, given.seed)
     finally:
         oracle.close()
 

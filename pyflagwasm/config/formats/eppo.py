@@ -48,7 +48,7 @@ from ..model import (
 )  # fmt: skip
 from .eppo_conditions import Unsupported, condition
 from .eppo_splits import Shard, Split, split_action
-from .eppo_wire import REQUIRED, Instant, i64, instant, integer, json_text, record, u32, word
+from .eppo_wire import REQUIRED, Instant, i64, instant, integer, json_text, json_value, record, u32, word
 
 EPPO: Final = "eppo"
 DATADOG: Final = "datadog"
@@ -253,7 +253,7 @@ class _Importer:
             return float(expect(value, (int, float), path, "the value of a NUMERIC"))
         if kind == "INTEGER":
             return i64(value, path) if self.datadog else integer(value, path)
-        return value if self.datadog else json_text(value, path)
+        return json_value(value) if self.datadog else json_text(value, path)
 
     # ------------------------------------------------------------ allocations
 

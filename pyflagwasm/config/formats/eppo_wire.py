@@ -107,6 +107,15 @@ def json_text(value: JSON, path: str) -> JSON:
     return found
 
 
+def json_value(value: JSON) -> JSON:
+    """The value with its integers beyond 64 bits as doubles."""
+    if isinstance(value, dict):
+        return {key: json_value(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [json_value(each) for each in value]
+    return float(value) if isinstance(value, int) and not _I64_MIN <= value <= _U64_MAX else value
+
+
 def _json_int(literal: str) -> int | float:
     number = _json_float(literal)
     if len(literal) < 21 and _I64_MIN <= int(literal) <= _U64_MAX and literal != "-0":  # 2^64 has 20 digits
