@@ -34,6 +34,7 @@ def test_an_example_is_recognised_by_auto(name: str) -> None:
         ({"flags": []}, "flagd"),
         ({"project": {}, "features": [], "variables": []}, "devcycle"),
         ({"flags": {}, "project": {}, "features": [], "variables": []}, "flagd"),
+        ({"flags": {}, "createdAt": "", "environment": {}}, "eppo"),
         ({"features": {}}, "growthbook"),
         ({"status": 200, "features": {"f": {}}, "experiments": []}, "growthbook"),
         ({"encryptedFeatures": "x.y", "features": {}}, "growthbook"),

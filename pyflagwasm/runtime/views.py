@@ -14,6 +14,7 @@ No view keeps or changes anything of the context. `now_us` is the clock in micro
     devcycle_bucket_vendor          key         that entry as the text that DevCycle's own engine hashes
     devcycle_bucket_corrected       key         the same, without the ".0" of integral numbers
     devcycle_user_valid             -           False for a user that DevCycle's own engine rejects
+    eppo_text                       key         the attribute as text, if it is text, a number or a boolean
 
 Those of GrowthBook are in views_growthbook.py.
 """
@@ -29,6 +30,7 @@ from .._abi import SCRATCH_REQUEST_SIZE, VALUE_SIZE
 from ..config.model import MISSING, Slot
 from . import views_growthbook as growthbook
 from .plain import INT_MAX, INT_MIN, EncodeError, double, is_number, is_text, plain, refused
+from .views_eppo import eppo_text
 
 Context: TypeAlias = Mapping[str, Any]
 Reader: TypeAlias = Callable[[Context, int], Any]
@@ -218,6 +220,7 @@ VIEWS: dict[str, View] = {
     for view in (
         path, targeting_key, flagd_context, devcycle_user_id, devcycle_field, devcycle_custom,
         devcycle_bucket_vendor, devcycle_bucket_corrected, devcycle_user_valid,
+        eppo_text,
     )
 }  # fmt: skip
 
