@@ -81,8 +81,8 @@ def detect(document: object) -> str:
         ROOT,
         "cannot tell the format: flagd has `flags` (an object or an array), devcycle has `project`, `features` and "
         "`variables`, eppo and datadog have `createdAt`, `environment` and `flags`, growthbook has `features` (an "
-        f"object) or nothing but features; name one of {', '.join(FORMATS)} as the format if the document is meant to be "
-        "of it",
+        "object) or nothing but features; "
+        f"name one of {', '.join(FORMATS)} as the format if the document is meant to be of it",
     )
 
 
