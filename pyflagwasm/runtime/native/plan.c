@@ -218,7 +218,7 @@ static inline int look(Step *step, PyObject *context, int64_t now_us, PyObject *
     if (UNLIKELY(step->key == NULL))
         return ask(step, context, now_us, value, owned);
     if (context == NULL)
-        return 0;
+        return step->taken & kind_bit(NULL) ? 0 : ask(step, context, now_us, value, owned);
     found = find(step, context);
     if (found == NULL && UNLIKELY(step->also != NULL || PyErr_Occurred())) {
         if (PyErr_Occurred())
