@@ -36,6 +36,7 @@ mod lookup;
 pub mod machine;
 mod predicate;
 pub mod read;
+pub mod regex;
 pub mod request;
 mod stack;
 pub mod text;
