@@ -6,6 +6,7 @@ the tree becomes tests of texts (literals.py) or a program (program.py) that the
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Literal, TypeAlias
@@ -15,7 +16,8 @@ from ..model import JSON, AnyOf, Condition, Slot, Test
 from . import characters, python, rust
 from .literals import tests, trimmed
 from .program import assemble
-from .tree import PatternError, UnsupportedPattern
+from .sets import CodeSet
+from .tree import Node, PatternError, UnsupportedPattern
 
 __all__ = ["Dialect", "Pattern", "PatternError", "UnsupportedPattern", "compile_pattern"]
 
@@ -34,7 +36,10 @@ class Pattern:
         return items[0] if len(items) == 1 else AnyOf(items)
 
 
-_DIALECTS: Final = {"rust": (rust.parse, characters.word), "python": (python.parse, python.word)}
+_DIALECTS: Final[dict[str, tuple[Callable[[str, bool], Node], Callable[[], CodeSet]]]] = {
+    "rust": (rust.parse, characters.word),
+    "python": (python.parse, python.word),
+}
 
 
 @lru_cache(maxsize=128)

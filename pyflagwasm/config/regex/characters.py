@@ -6,7 +6,9 @@ The data are those of the Python that runs (`unicodedata.unidata_version`); the 
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterator
 from functools import cache
+from itertools import groupby
 from typing import Final
 
 from ..pace import breathe
@@ -17,7 +19,7 @@ WHITE_SPACE: Final[CodeSet] = (
     (9, 13), (32, 32), (0x85, 0x85), (0xA0, 0xA0), (0x1680, 0x1680), (0x2000, 0x200A), (0x2028, 0x2029),
     (0x202F, 0x202F), (0x205F, 0x205F), (0x3000, 0x3000),
 )  # fmt: skip
-_SURROGATES: Final[CodeSet] = ((0xD800, 0xDFFF),)
+_BLOCK: Final = 4096
 _JOINERS: Final[CodeSet] = ((0x200C, 0x200D),)
 _ALPHABETIC_SYMBOLS: Final[CodeSet] = ((0x24B6, 0x24E9), (0x1F130, 0x1F149), (0x1F150, 0x1F169), (0x1F170, 0x1F189))
 _LONG_NAMES: Final = {
@@ -37,18 +39,29 @@ _GROUPS: Final = {"LC": ("Ll", "Lt", "Lu")}
 _ALSO_EQUAL: Final = {0x1FD3: 0x390, 0x1FE3: 0x3B0, 0xFB05: 0xFB06}
 
 
+def blocks() -> Iterator[str]:
+    """All code points as characters, some at a time."""
+    for start in range(0, LAST + 1, _BLOCK):
+        breathe()
+        yield "".join(map(chr, range(start, start + _BLOCK)))
+
+
+def cased() -> Iterator[str]:
+    """The characters that a change of case changes."""
+    for block in blocks():
+        if not block == block.lower() == block.upper() == block.casefold():
+            yield from (c for c in block if not c == c.lower() == c.upper() == c.casefold())
+
+
 @cache
 def _categories() -> dict[str, CodeSet]:
     """The code points of each category of two letters, in one pass."""
     found: dict[str, list[tuple[int, int]]] = {}
-    first, before = 0, unicodedata.category("\0")
-    for point in range(1, LAST + 2):
-        if point % 1024 == 0:
-            breathe()
-        now = unicodedata.category(chr(point)) if point <= LAST else ""
-        if now != before:
-            found.setdefault(before, []).append((first, point - 1))
-            first, before = point, now
+    first = 0
+    for name, run in groupby(name for block in blocks() for name in map(unicodedata.category, block)):
+        behind = first + sum(1 for _ in run)
+        found.setdefault(name, []).append((first, behind - 1))
+        first = behind
     return {name: tuple(ranges) for name, ranges in found.items()}
 
 
@@ -84,11 +97,7 @@ def is_white(character: str) -> bool:
 @cache
 def _lower_or_upper(lower: bool) -> CodeSet:
     has = str.islower if lower else str.isupper
-    found: list[int] = []
-    for start in range(0, LAST + 1, 1024):
-        breathe()
-        found += (point for point in range(start, start + 1024) if has(chr(point)))
-    return of_points(found)
+    return of_points(ord(character) for block in blocks() for character in block if has(character))
 
 
 def named(name: str) -> CodeSet:
@@ -145,12 +154,8 @@ def _fold_key(point: int) -> int:
 def _orbits() -> dict[int, CodeSet]:
     """Of each character that has one, all that are the same by simple case folding."""
     together: dict[int, list[int]] = {}
-    for point in range(LAST + 1):
-        if point % 1024 == 0:
-            breathe()
-        character = chr(point)
-        if character.lower() != character or character.upper() != character or character.casefold() != character:
-            together.setdefault(_fold_key(point), []).append(point)
+    for point in map(ord, cased()):
+        together.setdefault(_fold_key(point), []).append(point)
     orbits: dict[int, CodeSet] = {}
     for key, members in together.items():
         orbit = of_points((*members, key))

@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 import threading
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import cache
 from importlib import import_module
 from typing import Any, Final
 
-from ..pace import breathe
-from .sets import EVERYTHING, LAST, NEWLINE, CodeSet, inverted, of_points, united, without
+from .characters import blocks, cased
+from .sets import EVERYTHING, NEWLINE, CodeSet, inverted, of_points, united, without
 from .tree import (
     LAST_LINE_END,
     LINE_END,
@@ -46,7 +46,6 @@ _UNSUPPORTED: Final = {
     "ATOMIC_GROUP": "an atomic group",
     "POSSESSIVE_REPEAT": "a possessive quantifier",
 }
-_STRIDE: Final = 4096
 
 
 def parse(pattern: str, ignore_case: bool) -> Node:
@@ -59,7 +58,7 @@ def parse(pattern: str, ignore_case: bool) -> Node:
             parsed = _parser.parse(pattern, flags)
     except (re.error, OverflowError, ValueError) as error:
         raise PatternError(str(error)) from None
-    return _Reader(parsed.state).read(parsed, compiled.flags)
+    return _read(parsed, compiled.flags)
 
 
 def word() -> CodeSet:
@@ -67,44 +66,42 @@ def word() -> CodeSet:
     return _category("CATEGORY_WORD", False)
 
 
-class _Reader:
-    def __init__(self, state: Any) -> None:
-        self._state = state
+def _read(items: Iterable[tuple[Any, Any]], flags: int) -> Node:
+    return sequence(_item(item, flags) for item in items)
 
-    def read(self, items: Iterable[tuple[Any, Any]], flags: int) -> Node:
-        return sequence(self._item(item, flags) for item in items)
 
-    def _item(self, item: tuple[Any, Any], flags: int) -> Node:
-        op, arg = str(item[0]), item[1]
-        match op:
-            case "LITERAL" | "NOT_LITERAL" | "IN" | "ANY":
-                return Chars(self._members(item, flags))
-            case "BRANCH":
-                return choice(self.read(branch, flags) for branch in arg[1])
-            case "SUBPATTERN":
-                _, add, remove, inner = arg
-                if add & (re.ASCII | re.UNICODE):
-                    flags &= ~(re.ASCII | re.UNICODE)
-                return self.read(inner, (flags | add) & ~remove)
-            case "MAX_REPEAT" | "MIN_REPEAT":
-                low, high, inner = arg
-                return repeat(self.read(inner, flags), int(low), None if high == _parser.MAXREPEAT else int(high))
-            case "AT":
-                return _position(str(arg), flags)
-            case "FAILURE":
-                return NEVER
-            case _:
-                raise UnsupportedPattern(f"{_UNSUPPORTED.get(op, op)} is not matched in linear time")
+def _item(item: tuple[Any, Any], flags: int) -> Node:
+    op, arg = str(item[0]), item[1]
+    match op:
+        case "LITERAL" | "NOT_LITERAL" | "IN" | "ANY":
+            return Chars(_members(item, flags))
+        case "BRANCH":
+            return choice(_read(branch, flags) for branch in arg[1])
+        case "SUBPATTERN":
+            _, add, remove, inner = arg
+            if add & (re.ASCII | re.UNICODE):
+                flags &= ~(re.ASCII | re.UNICODE)
+            return _read(inner, (flags | add) & ~remove)
+        case "MAX_REPEAT" | "MIN_REPEAT":
+            low, high, inner = arg
+            return repeat(_read(inner, flags), int(low), None if high == _parser.MAXREPEAT else int(high))
+        case "AT":
+            return _position(str(arg), flags)
+        case "FAILURE":
+            return NEVER
+        case _:
+            raise UnsupportedPattern(f"{_UNSUPPORTED.get(op, op)} is not matched in linear time")
 
-    def _members(self, item: tuple[Any, Any], flags: int) -> CodeSet:
-        """What a literal or a set contains. Characters without case are the same with and without IGNORECASE."""
-        plain = _plain(item, flags)
-        if not flags & re.IGNORECASE or str(item[0]) == "ANY":
-            return plain
-        atom = _parser.SubPattern(self._state, [item])
-        kept = flags & (re.IGNORECASE | re.ASCII | re.UNICODE)
-        found = _compiler.compile(atom, kept).findall(_cased())
-        return united(without(plain, _cased_set()), of_points(map(ord, found)))
+
+def _members(item: tuple[Any, Any], flags: int) -> CodeSet:
+    """What a literal or a set contains. Characters without case are the same with and without IGNORECASE."""
+    plain = _plain(item, flags)
+    if not flags & re.IGNORECASE or str(item[0]) == "ANY":
+        return plain
+    atom = _parser.SubPattern(_parser.State(), [item])
+    kept = flags & (re.IGNORECASE | re.ASCII | re.UNICODE)
+    found = _compiler.compile(atom, kept).findall(_cased())
+    return united(without(plain, _cased_set()), of_points(map(ord, found)))
 
 
 def _plain(item: tuple[Any, Any], flags: int) -> CodeSet:
@@ -130,21 +127,14 @@ def _plain(item: tuple[Any, Any], flags: int) -> CodeSet:
 def _category(name: str, ascii: bool) -> CodeSet:
     source = {"DIGIT": r"\d", "SPACE": r"\s", "WORD": r"\w"}[name.rpartition("_")[2]]
     find = re.compile(source, re.ASCII if ascii else re.NOFLAG).findall
-    found = of_points(ord(character) for some in _characters() for character in find(some))
+    found = of_points(ord(character) for some in blocks() for character in find(some))
     return inverted(found) if "NOT" in name else found
 
 
 @cache
 def _cased() -> str:
     """All characters that differ from another one by case alone, and perhaps some more."""
-    return "".join(c for some in _characters() for c in some if c.lower() != c or c.upper() != c or c.casefold() != c)
-
-
-def _characters() -> Iterator[str]:
-    """All characters, some at a time."""
-    for start in range(0, LAST + 1, _STRIDE):
-        breathe()
-        yield "".join(map(chr, range(start, start + _STRIDE)))
+    return "".join(cased())
 
 
 @cache

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from ..pace import breathe
-from .threads import END, Kind, Threads
+from .threads import END, LAST_NEWLINE, Kind, Threads
 
 DEAD, MATCHED = 0, 1
 """Targets that end a search: no match can come any more; there is one."""
@@ -91,11 +91,12 @@ class _Tabulation:
         numbers: dict[_State, int] = {}
         states: list[_State] = []
         most = _MOST_ENTRIES // threads.classes
+        begins_later = any(any(self._begin(kind)) for kind in threads.beside[LAST_NEWLINE:])
 
         def number(state: _State) -> int:
             if all(reached & match for reached in state):
                 return MATCHED
-            if not any(state):
+            if not any(state) and not begins_later:
                 return DEAD
             if state not in numbers:
                 numbers[state] = len(states) + 2

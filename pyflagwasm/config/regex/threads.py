@@ -36,7 +36,7 @@ class Instruction(NamedTuple):
 
 @dataclass(slots=True)
 class Threads:
-    """`code` begins at 0. `sets` are classes as bits; `looks` matrices as in tree.Look, over the `beside` of classes."""
+    """`code` begins at 0. `sets` are classes as bits; `looks` are as in tree.Look, over the `beside` of classes."""
 
     code: list[Instruction]
     sets: list[int]
