@@ -17,11 +17,12 @@ from fbs_generated.PartKind import PartKind
 from fbs_generated.VersionDialect import VersionDialect
 from generator_values import ValueGenerator
 from programs import Assembler, Label
-from samples import some_request, some_text, some_value
+from reference_input import ENCODINGS
+from samples import some_network, some_request, some_text, some_value
 
 COUNTED = (Op.Add, Op.Multiply, Op.Minimum, Op.Maximum, Op.Concat, Op.Merge, Op.MakeList)
 NOW_US = 1_700_000_000_123_456
-HINTS = ("any", "number", "text", "list", "object", "bool", "version", "entry")
+HINTS = ("any", "number", "text", "list", "object", "bool", "version", "entry", "address", "time")
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,8 @@ class Generator(ValueGenerator):
         self.ends(*labels, no, unknown)
 
     def bucket(self) -> int:
-        encoding, parts = self.rng.choice((Encoding.Utf8, Encoding.Backslash, Encoding.Cbor)), []
+        algorithm, parts = self.rng.choice((0, 0, *range(4))), []
+        encoding = self.rng.choice(ENCODINGS[algorithm])
         for _ in range(self.rng.randrange(1, 4)):
             if self.rng.random() < 0.4:
                 raw = encoding == Encoding.Cbor and self.rng.random() < 0.5
@@ -146,7 +148,8 @@ class Generator(ValueGenerator):
                 self.raw |= {self.out.values[parts[-1][1]]} if raw else set()
             else:
                 parts.append((PartKind.Slot, self.slot(self.rng.choice(("text", "text", "number")))))
-        return self.out.bucket(parts, encoding, self.rng.randrange(2), self.rng.choice((0, 0, 1, 2**32 - 1)))
+        seed, modulus = self.rng.choice((0, 0, 1, 2**32 - 1)), self.rng.choice((0, 0, 1, 100, 9999, 2**32 - 1))
+        return self.out.bucket(parts, encoding, self.rng.randrange(2), seed, algorithm, modulus)
 
     def slot(self, hint: str) -> int:
         fitting = [i for i, h in enumerate(self.hints) if h == hint]
@@ -193,7 +196,7 @@ class Generator(ValueGenerator):
 
     def predicate(self, yes: Label, no: Label, unknown: Label) -> None:
         rng, to, out = self.rng, {"yes": yes, "no": no, "unknown": unknown}, self.out
-        op = rng.randrange(Op.KindIn, Op.ContainsConst + 1)
+        op = rng.choice([op for op in range(Op.KindIn, Op.TimeCompare + 1) if op != Op.TextMatch])
         if op in (Op.KindIn, Op.Truthy):
             out.emit(op, slot=self.any_slot(), a=rng.getrandbits(8) if op == Op.KindIn else 0, yes=yes, no=no)
         elif op in (Op.TextIn, Op.TextPrefix, Op.TextSuffix, Op.TextContains):
@@ -206,11 +209,20 @@ class Generator(ValueGenerator):
         elif op == Op.BoolIn:
             out.emit(op, slot=self.slot("bool"), a=rng.randrange(4), **to)
         elif op == Op.Version:
-            dialect, (first, count) = rng.randrange(VersionDialect.NumericRaw + 1), self.constants("version")
+            dialect, (first, count) = rng.randrange(VersionDialect.StrictSemVerBuild + 1), self.constants("version")
             same = rng.choice((0, 0, 1, 2)) if dialect == VersionDialect.SemVer else 0
             orders = 7 if same else rng.randrange(1, 8)
             slot = self.slot(rng.choice(("version", "version", "number")))
             out.emit(op, dialect << 4 | orders, slot, first, count | same << 16, **to)
+        elif op == Op.InNetwork:
+            networks = b"".join(some_network(rng) for _ in range(rng.randrange(4)))
+            networks = networks[: rng.randrange(len(networks) + 1)] if rng.random() < 0.2 else networks
+            constant = out.constant(networks)
+            self.raw.add(out.values[constant])
+            out.emit(op, 0, self.slot("address"), constant, **to)
+        elif op == Op.TimeCompare:
+            instant = rng.choice((0, 951_782_400, 1_700_000_000, 253_402_300_799)), rng.choice((0, 1, 5 * 10**8))
+            out.emit(op, rng.randrange(1, 8), self.slot("time"), out.constants(*instant), 2, **to)
         elif op == Op.InConst:
             out.emit(op, 0, self.any_slot(), *self.constants("any"), yes=yes, no=no)
         else:

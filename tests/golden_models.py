@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from pyflagwasm._abi import Encoding, ErrorCode, LoopKind, Op, Order, Reason, TimeUnit, VersionDialect
+from pyflagwasm._abi import Encoding, ErrorCode, HashAlgorithm, LoopKind, Op, Order, Reason, TimeUnit, VersionDialect
 from pyflagwasm.config import model as m
 from pyflagwasm.config.formats import load
 
@@ -94,13 +94,16 @@ PREDICATES = flags(
     ordered=asks(checks(Op.COMPARE_CONST, "a", "b", flags=GREATER)),
     member=asks(checks(Op.IN_CONST, "a", None, "x", 2**53 + 1)),
     holds=asks(checks(Op.CONTAINS_CONST, "a", "x")),
+    network=asks(checks(Op.IN_NETWORK, "a", b"\4\x08\n\0\0\0", b"\6\x60" + bytes(10) + b"\xff\xff" + bytes(4))),
+    time=asks(checks(Op.TIME_COMPARE, "a", 1_700_000_000, 500_000_000, flags=LESS | EQUAL)),
     kleene=asks(
         m.All((m.AnyOf((checks(Op.TEXT_IN, "a", "x"), checks(Op.BOOL_IN, "b", mask=1))), m.Not(checks(Op.TRUTHY, "c"))))
     ),
 )
 OPERANDS: tuple[Any, ...] = (
     None, False, True, 1, 1.5, 2**53 + 1, -(2**63), float("inf"), "", "x", "日本", "aé😀", "\uffff", "1", [],
-    ["x", 1.0], [1, {"k": "日"}], {}, {"x": {"y": [None]}},
+    ["x", 1.0], [1, {"k": "日"}], {}, {"x": {"y": [None]}}, "10.9.8.7", "::ffff:1.2.3.4", "2023-11-14T22:13:20.5Z",
+    "2023-11-14t23:13:20.50001+01:00",
 )  # fmt: skip
 
 VERSIONS = flags(
@@ -110,6 +113,8 @@ VERSIONS = flags(
     clean=asks(checks(Op.VERSION, "v", "1.2.3", flags=VersionDialect.NUMERIC_CLEAN << 4 | EQUAL)),
     quirk=asks(checks(Op.VERSION, "v", "v1.2", "v1.2", flags=VersionDialect.NUMERIC_CLEAN_QUIRK << 4 | EQUAL)),
     raw=asks(checks(Op.VERSION, "v", "", "1.10", flags=VersionDialect.NUMERIC_RAW << 4 | LESS)),
+    strict=asks(checks(Op.VERSION, "v", "1.2.3", flags=VersionDialect.STRICT_SEM_VER << 4 | EQUAL)),
+    build=asks(checks(Op.VERSION, "v", "1.2.3-rc.1+a", flags=VersionDialect.STRICT_SEM_VER_BUILD << 4 | GREATER)),
     computed=asks(m.Truth(apply(Op.SEM_VER, slot("v"), "^", "1.0.0"))),
 )
 
@@ -122,8 +127,13 @@ BYTES_BUCKET = m.Bucket(("é", KEY, at("a", "none")), encoding=Encoding.BACKSLAS
 CBOR_BUCKET = m.Bucket((b"\x82", "checkout", KEY, at("a")), encoding=Encoding.CBOR)
 
 
+MD5_BUCKET = m.Bucket(("salt-", KEY), algorithm=HashAlgorithm.MD5, modulus=10_000)
+FNV_BUCKET = m.Bucket((KEY, "__spring"), encoding=Encoding.CODE_POINTS, algorithm=HashAlgorithm.FNV1A, modulus=1000)
+TWICE_BUCKET = m.Bucket(("é", KEY), encoding=Encoding.CODE_POINTS, algorithm=HashAlgorithm.FNV1A_TWICE)
+
+
 def split(bucket: m.Bucket) -> Rules:
-    cuts = tuple((2**32 * part // 4, m.Rule(part, "quarter", m.Serve(part, Reason.SPLIT))) for part in range(3))
+    cuts = tuple((bucket.size * part // 4, m.Rule(part, "quarter", m.Serve(part, Reason.SPLIT))) for part in range(3))
     variants = tuple(m.Variant(name, name) for name in ("none", "first", "second", "rest"))
     return variants, m.SplitBy(bucket, cuts, m.Serve(3, Reason.SPLIT), m.Fail(ErrorCode.TARGETING_KEY_MISSING))
 
@@ -135,6 +145,11 @@ BUCKETS = flags(
     by_text=split(TEXT_BUCKET),
     by_bytes=split(BYTES_BUCKET),
     by_items=split(CBOR_BUCKET),
+    by_md5=split(MD5_BUCKET),
+    by_fnv=split(FNV_BUCKET),
+    by_fnv_twice=split(TWICE_BUCKET),
+    ranges=asks(m.InRanges(FNV_BUCKET, ((900, 1000), (100, 300), (250, 400)), None)),
+    required=asks(m.Serves(3, frozenset({1, 2}))),
 )
 
 
@@ -303,11 +318,12 @@ GOLDEN: dict[str, Golden] = {
         PREDICATES, at_now({}, *({"a": operand, "b": False, "c": 0} for operand in OPERANDS)),
     ),
     "versions": Golden(
-        "Semantic versions and the three dialects of dotted numbers.",
-        VERSIONS, at_now({}, *({"v": v} for v in ("1.2.3", "v1.2.3-rc.1+b", "1.10", "v1.2", 1, 1.5, "", "x", "1é2.3"))),
+        "Semantic versions, strict ones, and the three dialects of dotted numbers.",
+        VERSIONS,
+        at_now({}, *({"v": v} for v in ("1.2.3", "v1.2.3-rc.1+b", "1.2.3-rc.1+b", "1.10", "v1.2", 1, 1.5, "1é2.3"))),
     ),
     "buckets": Golden(
-        "The clock, a ramp over time, splits over three encodings, a key outside of the basic plane, and none.",
+        "The clock, a ramp over time, splits over all hashes and encodings, keys outside of the basic plane, none.",
         BUCKETS,
         (({}, NOW_US), *(
             ({"targetingKey": key, "a": extra}, now)

@@ -23,7 +23,7 @@ def slots_below(start: int, read: Compiled) -> set[int]:
     found, seen, rest = set(), {start}, [start]
     while rest:
         node = read.nodes[rest.pop()]
-        if Op.KIND_IN <= node.op <= Op.CONTAINS_CONST or node.op in (Op.PUSH_SLOT, Op.FRACTIONAL):
+        if Op.KIND_IN <= node.op <= Op.TIME_COMPARE or node.op in (Op.PUSH_SLOT, Op.FRACTIONAL):
             found.add(node.slot)
         if node.op in (Op.ROLLOUT, Op.SPLIT):
             bucket = read.config.Buckets(node.a)

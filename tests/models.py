@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
-from pyflagwasm._abi import Encoding, ErrorCode, LoopKind, Op, Order, Reason, TimeUnit
+from pyflagwasm._abi import Encoding, ErrorCode, HashAlgorithm, LoopKind, Op, Order, Reason, TimeUnit
 from pyflagwasm.config import model as m
 from pyflagwasm.config.compile import CompiledConfig, compile_model
 
@@ -71,17 +71,24 @@ class Models:
         self.rng = rng
         self.labels = 0
         self.shared: list[str] = []
+        self.named = True
+        self.askable: list[int] = []
 
     def model(self) -> m.Model:
         shared = {}
         for name in ("one", "two", "three")[: self.rng.randrange(4)]:
             shared[name] = self.condition(3)
             self.shared.append(name)
-        programs = tuple(self.program() for _ in range(self.rng.randrange(1, 4)))
+        programs: list[m.Action] = []
+        for _ in range(self.rng.randrange(1, 4)):
+            self.named = self.rng.random() < 0.5
+            programs.append(self.program())
+            if not self.named:
+                self.askable.append(len(programs) - 1)
         variants = tuple(m.Variant(key, key) for key in NAMES)
         flags = tuple(m.Flag(f"flag-{i}", variants, i) for i in range(len(programs)))
         order = dict(self.rng.sample(list(shared.items()), len(shared)))
-        return m.Model("random", flags, programs, order)
+        return m.Model("random", flags, tuple(programs), order)
 
     def program(self) -> m.Action:
         steps = [self.action(3) for _ in range(self.rng.randrange(4))]
@@ -93,7 +100,8 @@ class Models:
         return m.Serve(self.rng.choice((None, 0, 1, 2)), self.rng.choice(REASONS))
 
     def action(self, depth: int) -> m.Action:
-        kinds = ["serve", "fall", "fail"] + ["when", "split", "named", "steps", "rule"] * 2 * (depth > 0)
+        kinds = ["serve", "fall", "fail"] + ["when", "split", "steps", "rule"] * 2 * (depth > 0)
+        kinds += ["named"] * 2 * (depth > 0 and self.named)
         match self.rng.choice(kinds):
             case "fall":
                 return m.FallThrough()
@@ -103,9 +111,10 @@ class Models:
                 unknown = self.action(depth - 1) if self.rng.random() < 0.3 else None
                 return m.When(self.condition(3), self.action(depth - 1), self.action(depth - 1), unknown)
             case "split":
-                uppers = sorted(self.rng.sample((0, 1, 2**30, 2**31, 2**32), 2))
+                bucket = self.bucket()
+                uppers = sorted(self.rng.sample((0, 1, bucket.size // 4, bucket.size // 2, bucket.size), 2))
                 cuts = tuple((upper, self.action(depth - 1)) for upper in uppers)
-                return m.SplitBy(self.bucket(), cuts, self.action(depth - 1), self.action(depth - 1))
+                return m.SplitBy(bucket, cuts, self.action(depth - 1), self.action(depth - 1))
             case "named":
                 reason = self.rng.choice(REASONS)
                 return m.ServeNamed(self.value(2), NAMES, reason, self.action(depth - 1), self.action(depth - 1))
@@ -120,7 +129,8 @@ class Models:
     # ------------------------------------------------------------ conditions
 
     def condition(self, depth: int) -> m.Condition:
-        kinds = ["always", "test", "test", "now", "rollout"] + ["shared"] * bool(self.shared)
+        kinds = ["always", "test", "test", "now", "rollout", "ranges"] + ["shared"] * bool(self.shared)
+        kinds += ["serves"] * bool(self.askable)
         kinds += ["all", "any", "not", "truth", "label"] * 2 * (depth > 0)
         match self.rng.choice(kinds):
             case "always":
@@ -130,6 +140,14 @@ class Models:
             case "rollout":
                 segments = (m.Segment(0, 0.0, 1.0, 0.25, 0.5),) * self.rng.randrange(2)
                 return m.InRollout(self.bucket(), segments, self.policy())
+            case "ranges":
+                bucket = self.bucket()
+                ends = (0, 1, bucket.size // 3, bucket.size // 2, bucket.size, bucket.size + 1)
+                ranges = tuple((self.rng.choice(ends), self.rng.choice(ends)) for _ in range(self.rng.randrange(4)))
+                return m.InRanges(bucket, ranges, self.policy())
+            case "serves":
+                variants = frozenset(self.rng.choices((None, 0, 1, 2), k=self.rng.randrange(3)))
+                return m.Serves(self.rng.choice(self.askable), variants)
             case "shared":
                 return m.Shared(self.rng.choice(self.shared))
             case "all":
@@ -177,9 +195,13 @@ class Models:
         return self.rng.choice(SLOTS)
 
     def bucket(self) -> m.Bucket:
-        encoding = self.rng.choice(tuple(Encoding))
+        algorithm = self.rng.choice((HashAlgorithm.MURMUR3X86, *HashAlgorithm))
+        encoding = self.rng.choice(tuple(Encoding)[:3])
+        if algorithm is not HashAlgorithm.MURMUR3X86:
+            encoding = Encoding.UTF8 if algorithm is HashAlgorithm.MD5 else Encoding.CODE_POINTS
         parts = (b"\xff\x00", self.slot(), "x") if encoding is Encoding.CBOR else ("salt", self.slot())
-        return m.Bucket(parts, self.rng.randrange(3), encoding, self.rng.random() < 0.5)
+        modulus = self.rng.choice((None, None, 100, 10_000))
+        return m.Bucket(parts, self.rng.randrange(3), encoding, self.rng.random() < 0.5, algorithm, modulus)
 
     # ------------------------------------------------------------ values
 

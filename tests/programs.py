@@ -13,6 +13,7 @@ import flatbuffers
 from fbs_generated import Bound, Bucket, Config, Flag, Node, Part, Segment, Value
 from fbs_generated.Encoding import Encoding
 from fbs_generated.Op import Op
+from fbs_generated.Reduce import Reduce
 from samples import HeapWriter
 
 from pyflagwasm._abi import FINGERPRINT
@@ -61,8 +62,17 @@ class Assembler:
         self.values.append(written)
         return len(self.values) - 1
 
-    def bucket(self, parts: list[tuple[int, int]], encoding: int = Encoding.Utf8, flags: int = 0, seed: int = 0) -> int:
-        self.buckets.append((0, encoding, 0, flags, seed, len(self.parts), len(parts), 0))
+    def bucket(
+        self,
+        parts: list[tuple[int, int]],
+        encoding: int = Encoding.Utf8,
+        flags: int = 0,
+        seed: int = 0,
+        algorithm: int = 0,
+        modulus: int = 0,
+    ) -> int:
+        reduce = Reduce.Modulo if modulus else Reduce.Full32
+        self.buckets.append((algorithm, encoding, reduce, flags, seed, len(self.parts), len(parts), modulus))
         self.parts += parts
         return len(self.buckets) - 1
 

@@ -13,9 +13,11 @@ import struct
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import reference_texts
 import reference_values as rv
 from fbs_generated.Encoding import Encoding
 from fbs_generated.ErrorCode import ErrorCode
+from fbs_generated.HashAlgorithm import HashAlgorithm
 from fbs_generated.Kind import Kind
 from fbs_generated.LoopKind import LoopKind
 from fbs_generated.Op import Op
@@ -238,7 +240,7 @@ class Run(SlotPredicates, StackOperations):
 
     def bucket(self, index: int) -> int | None:
         bucket, key = self.config.Buckets(index), b""
-        encode = {Encoding.Utf8: bytes, Encoding.Backslash: backslash, Encoding.Cbor: rv.cbor}[bucket.Encoding()]
+        encode = {Encoding.Backslash: backslash, Encoding.Cbor: rv.cbor}.get(bucket.Encoding(), bytes)
         kinds = (bytes, int, float, bool) if encode is rv.cbor else (bytes,)
         for i in range(bucket.FirstPart(), bucket.FirstPart() + bucket.PartCount()):
             part = self.config.Parts(i)
@@ -250,9 +252,12 @@ class Run(SlotPredicates, StackOperations):
             if type(slot) not in kinds or (bucket.Flags() & 1 and slot == b""):
                 return None
             key += encode(slot)
-        self.hash = rv.murmur3(key, bucket.Seed())
+        murmur, modulus = bucket.Algorithm() == HashAlgorithm.Murmur3x86, bucket.Modulus()
+        hashed = rv.murmur3(key, bucket.Seed()) if murmur else reference_texts.digest(bucket.Algorithm(), key)
+        chosen = hashed % modulus if modulus else hashed
+        self.hash = -(-chosen * 2**32 // modulus) if modulus else hashed
         self.noted = (Kind.Int, self.hash)
-        return self.hash
+        return chosen
 
     def flow_Rollout(self, node: Node) -> tuple[int, int]:
         h = self.bucket(node.a)

@@ -12,11 +12,13 @@ from typing import Any, NamedTuple
 from fbs_generated.Config import Config
 from fbs_generated.Encoding import Encoding
 from fbs_generated.ErrorCode import ErrorCode
+from fbs_generated.HashAlgorithm import HashAlgorithm
 from fbs_generated.Kind import Kind
 from fbs_generated.LoopKind import LoopKind
 from fbs_generated.Op import Op
 from fbs_generated.PartKind import PartKind
 from fbs_generated.Reason import Reason
+from fbs_generated.Reduce import Reduce
 from fbs_generated.Request import Request
 from fbs_generated.Space import Space
 from fbs_generated.Status import Status
@@ -127,17 +129,19 @@ TARGETS = {
     **dict.fromkeys("KindIn Truthy EqualConst CompareConst InConst ContainsConst NowAtLeast".split(), ("yes", "no")),
     **dict.fromkeys(("BranchTruthy", "BranchKeep", "BranchBlank", "IterateBegin"), ("yes", "no")),
     **dict.fromkeys("TextIn TextPrefix TextSuffix TextContains".split(), ("yes", "no", "unknown")),
-    **dict.fromkeys("NumberCompare BoolIn Version Rollout".split(), ("yes", "no", "unknown")),
+    **dict.fromkeys("NumberCompare BoolIn Version InNetwork TimeCompare Rollout".split(), ("yes", "no", "unknown")),
 }
 """The targets that an operation uses; ("yes",) for those that are not here."""
 
-CONSTANT_AT_A = "EqualConst CompareConst ContainsConst NowAtLeast PushConst".split()
-CONSTANTS_FROM_A = "DecideText TextIn TextPrefix TextSuffix TextContains NumberCompare Version InConst Path".split()
+CONSTANT_AT_A = "EqualConst CompareConst ContainsConst InNetwork NowAtLeast PushConst".split()
+CONSTANTS_FROM_A = (
+    "DecideText TextIn TextPrefix TextSuffix TextContains NumberCompare Version InConst TimeCompare Path".split()
+)
 
 
 MOST_FLAGS = {
     **dict.fromkeys(("Decide", "DecideText"), Reason.Error - 1),
-    **dict.fromkeys(("NumberCompare", "CompareConst", "Compare"), 7),
+    **dict.fromkeys(("NumberCompare", "CompareConst", "Compare", "TimeCompare"), 7),
     **dict.fromkeys(("TextIn", "EqualConst", "Truth", "BranchKeep", "Fractional"), 1),
     **{"Equal": 3, "IterateBegin": LoopKind.Reduce, "PushNow": TimeUnit.Second, "Return": 2, "PushItem": 2},
 }
@@ -146,9 +150,9 @@ MOST_FLAGS = {
 ANYTHING = tuple(range(Kind.Null, Kind.Object + 1))
 KINDS = {
     **dict.fromkeys(
-        "DecideText TextIn TextPrefix TextSuffix TextContains Version Path Fractional".split(), (Kind.Text,)
+        "DecideText TextIn TextPrefix TextSuffix TextContains Version InNetwork Path Fractional".split(), (Kind.Text,)
     ),
-    **{"NumberCompare": (Kind.Int, Kind.Float), "NowAtLeast": (Kind.Int,)},
+    **{"NumberCompare": (Kind.Int, Kind.Float), **dict.fromkeys(("NowAtLeast", "TimeCompare"), (Kind.Int,))},
 }
 """The kinds of the constants of operations that want certain ones."""
 
@@ -193,7 +197,7 @@ def _good_node(config: Any, i: int) -> bool:
     name = node.name
     if not all(i < getattr(node, target) < config.NodesLength() for target in TARGETS.get(name, ("yes",))):
         return False
-    if Op.KindIn <= node.op <= Op.ContainsConst or name in ("PushSlot", "Fractional"):
+    if Op.KindIn <= node.op <= Op.TimeCompare or name in ("PushSlot", "Fractional"):
         if node.slot >= config.SlotCount():
             return False
     if (name in CONSTANT_AT_A and node.a >= values) or (name == "Fractional" and node.b >= values):
@@ -218,11 +222,13 @@ def _good_node(config: Any, i: int) -> bool:
         return False
     if name in ("Subtract", "Compare") and node.a not in ((1, 2) if name == "Subtract" else (2, 3)):
         return False
-    if name in ("Compare", "CompareConst", "NumberCompare", "Version") and not node.flags & 7:
+    if name in ("Compare", "CompareConst", "NumberCompare", "TimeCompare", "Version") and not node.flags & 7:
+        return False
+    if name == "TimeCompare" and node.b != 2:
         return False
     if name == "Version":
         most = 2 if node.flags >> 4 == VersionDialect.SemVer else 0
-        good = node.flags >> 4 <= VersionDialect.NumericRaw and not node.flags & 8 and node.b >> 16 <= most
+        good = node.flags >> 4 <= VersionDialect.StrictSemVerBuild and not node.flags & 8 and node.b >> 16 <= most
         return good and _good_constants(config, node)
     return node.flags <= MOST_FLAGS.get(name, 255) and _good_constants(config, node)
 
@@ -246,14 +252,19 @@ def _good_value(config: Any, value: Any) -> bool:
     return value.Kind() in ANYTHING and (not size or _inside(value.Bits(), size, config.HeapLength())) and aligned
 
 
+ENCODINGS = {
+    HashAlgorithm.Murmur3x86: (Encoding.Utf8, Encoding.Backslash, Encoding.Cbor),
+    HashAlgorithm.Md5: (Encoding.Utf8,),
+    HashAlgorithm.Fnv1a: (Encoding.CodePoints,),
+    HashAlgorithm.Fnv1aTwice: (Encoding.CodePoints,),
+}
+
+
 def _good_bucket(config: Any, bucket: Any) -> bool:
-    if (
-        bucket.PartCount() == 0
-        or bucket.Algorithm()
-        or bucket.Reduce()
-        or bucket.Encoding() > Encoding.Cbor
-        or bucket.Flags() > 1
-    ):
+    if bucket.PartCount() == 0 or bucket.Encoding() not in ENCODINGS.get(bucket.Algorithm(), ()) or bucket.Flags() > 1:
+        return False
+    modulo = bucket.Reduce() == Reduce.Modulo
+    if bucket.Reduce() > Reduce.Modulo or not (1 if modulo else 0) <= bucket.Modulus() <= (2**32 - 1 if modulo else 0):
         return False
     if not _inside(bucket.FirstPart(), bucket.PartCount(), config.PartsLength()):
         return False

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+import reference_texts
 import reference_values as rv
 from fbs_generated.Kind import Kind
 from fbs_generated.VersionDialect import VersionDialect
@@ -54,6 +55,11 @@ class SlotPredicates:
 
     def test_Version(self: Any, node: Node, slot: Value) -> bool | None:
         dialect, constants = DIALECTS[node.flags >> 4], self.constants(node.a, node.b & 0xFFFF)
+        if dialect.startswith("Strict"):
+            own, *others = (reference_texts.strict_version(v, dialect.endswith("Build")) for v in (slot, *constants))
+            if own is None:
+                return None
+            return any(v is not None and rv.three_way(own, v) & node.flags & 7 for v in others)
         if dialect != "SemVer":
             if not isinstance(slot, bytes) or not slot:
                 return None
@@ -84,6 +90,16 @@ class SlotPredicates:
 
     def test_ContainsConst(self: Any, node: Node, slot: Value) -> bool:
         return rv.contains(null_if_missing(slot), self.constant(node.a))
+
+    def test_InNetwork(self: Any, node: Node, slot: Value) -> bool | None:
+        where = reference_texts.address(slot) if isinstance(slot, bytes) else None
+        return None if where is None else reference_texts.in_networks(self.constant(node.a), where)
+
+    def test_TimeCompare(self: Any, node: Node, slot: Value) -> bool | None:
+        mine = reference_texts.instant(slot) if isinstance(slot, bytes) else None
+        if mine is None:
+            return None
+        return bool(rv.three_way(mine, tuple(self.constants(node.a, 2))) & node.flags)
 
 
 # ---------------------------------------------------------------- versions

@@ -6,6 +6,7 @@ are in generator.py; strategies.py drives both from Hypothesis. Everything draws
 
 from __future__ import annotations
 
+import ipaddress
 import math
 import struct
 from random import Random
@@ -56,6 +57,33 @@ NUMERALS = [
 NUMERALS += ["1e400", "-1e400", "1e-400", "nan", "NaN", "-nan", "inf", "+INF", "-inf", "Infinity", "-infinity", " inf "]
 NUMERALS += ["0x10", "1e", "e1", "1.2.3", "--1", "9007199254740993", "9223372036854775808", "\u00a05", "\u2003" + "6"]
 NUMERALS += ["0.1", "2.2250738585072012e-308", "4.9e-324", "2.4703282292062327e-324", "1.7976931348623159e308", "1e22"]
+ADDRESSES = [
+    "10.1.2.3",
+    "10.1.2.255",
+    "192.168.0.1",
+    "0.0.0.0",
+    "::",
+    "::1",
+    "2001:db8::ff00:42:8329",
+    "1:2:3:4:5:6:7:8",
+]
+ADDRESSES += ["1:2:3:4:5:6:7::", "::2:3:4:5:6:7:8", "::ffff:10.1.2.3", "1:2:3:4:5:6:1.2.3.4", "FE80::A", "256.1.1.1"]
+ADDRESSES += ["", "1.2.3", "01.2.3.4", "1:2:3:4::5:6:7:8", "1:2:3:4:5:6:7:1.2.3.4", "fe80::1%1", "12345::", "1.2.3.4::"]
+TIMES = ["2000-02-29T00:00:00Z", "2023-11-14T22:13:20.5Z", "2023-11-14T22:13:20z", "9999-12-31T23:59:60.999999999Z"]
+TIMES += [
+    "1970-01-01 00:00:00-00:00",
+    "1970-01-01t02:30:00.0000000001+02:30",
+    "0000-01-01T00:00:00Z",
+    "1900-02-29T00:00:00Z",
+]
+TIMES += [
+    "2023-02-30T00:00:00Z",
+    "2023-11-14T24:00:00Z",
+    "2023-11-14",
+    "2023-11-14T22:13:20",
+    "",
+    "2023-11-14T22:13:20.Z",
+]
 VERSIONS = [
     "1.0.0",
     "1.0",
@@ -177,6 +205,8 @@ def some_value(rng: Random, hint: str = "any", depth: int = 2) -> Any:
         return some_text(rng, "number")
     if hint in ("text", "version"):
         return some_text(rng, hint)
+    if hint in ("address", "time"):
+        return some_change(rng, rng.choice(ADDRESSES if hint == "address" else TIMES))
     members = 0 if depth == 0 else rng.choice((0, 1, 1, 2, 3, 4))
     inner = rng.choice(("any", "any", "int", "text", "number", "entry"))
     if hint == "list":
@@ -184,6 +214,21 @@ def some_value(rng: Random, hint: str = "any", depth: int = 2) -> Any:
     pairs = [(rng.choice(("a", "b", "key", "", "0", "length", "é")), some_value(rng, inner, depth - 1))]
     pairs += [(some_text(rng), some_value(rng, inner, depth - 1)) for _ in range(members)]
     return dict(pairs)
+
+
+def some_change(rng: Random, text: str) -> str:
+    """The text, or one that is hardly another."""
+    if rng.random() < 0.7:
+        return text
+    at = rng.randrange(len(text) + 1)
+    return text[:at] + rng.choice(("", "0", "1", "9", ":", ".", "-", "a", " ", "é")) + text[at + rng.randrange(2) :]
+
+
+def some_network(rng: Random) -> bytes:
+    """Version, length of the prefix, address."""
+    chosen = ipaddress.ip_address(rng.choice(ADDRESSES[:8]))
+    length = rng.choice((0, 8, 24, 25, 31, 32, 64, 127, 128, 255))
+    return bytes([rng.choice((chosen.version,) * 9 + (0,)), length]) + chosen.packed
 
 
 class HeapWriter:

@@ -75,7 +75,7 @@ class Compiled:
             else:
                 literal = self.values[part.Arg()]
                 parts.append(literal.encode() if isinstance(literal, str) else literal)
-        return parts, bucket.Seed(), bucket.Encoding(), bucket.Flags()
+        return parts, bucket.Seed(), bucket.Encoding(), bucket.Flags(), bucket.Algorithm(), bucket.Modulus()
 
     def run(self, node: Node) -> list[Any]:
         count = node.b & 0xFFFF if node.op is Op.VERSION else node.b
@@ -169,7 +169,7 @@ class Walk:
     def predicate(self, node: Node) -> int:
         mask = node.a if node.op in (Op.KIND_IN, Op.BOOL_IN) else 0
         constants: list[Any] = []
-        if node.op in (Op.EQUAL_CONST, Op.CONTAINS_CONST):
+        if node.op in (Op.EQUAL_CONST, Op.CONTAINS_CONST, Op.IN_NETWORK):
             constants = [self.compiled.values[node.a]]
         elif not mask:
             constants = self.compiled.run(node)
@@ -228,7 +228,7 @@ class Walk:
         return self.push(node, ("fractional", node.flags, key, slot, self.pop(node.a)))
 
     def other(self, node: Node) -> int:
-        if Op.KIND_IN <= node.op <= Op.CONTAINS_CONST:
+        if Op.KIND_IN <= node.op <= Op.TIME_COMPARE:
             return self.predicate(node)
         count = {Op.TRUTH: 1, Op.EQUAL: 2, Op.LOOKUP: 2, Op.IN: 2, Op.COALESCE: 2}.get(node.op, node.a)
         return self.push(node, self.answers.applied(node.op, node.flags, self.pop(count)))

@@ -31,8 +31,9 @@ class Answers:
     def outcome(self, *question: object) -> bool | None:
         return (False, True, None)[self.below(3, *question)]
 
-    def bucket(self, *question: object) -> int | None:
-        return None if self.below(4, question) == 0 else self.below(2**32, *question)
+    def bucket(self, *question: Any) -> int | None:
+        (*_, modulus) = question[0]
+        return None if self.below(4, question) == 0 else self.below(modulus or 2**32, *question)
 
     def truthy(self, value: Symbol) -> bool:
         match value:
@@ -86,6 +87,7 @@ class Trees:
         self.labels: dict[int, bool] = {}
         self.items: list[tuple[Symbol, Symbol | None]] = []
         self.rule: int | None = NO_RULE
+        self.asked = 0
 
     def decide(self, program: int) -> Symbol:
         try:
@@ -99,6 +101,8 @@ class Trees:
         match action:
             case m.Serve():
                 return "decide", action.variant, self.rule, action.reason
+            case m.Fail() if self.asked:
+                return "fail", None
             case m.Fail():
                 raise Failed(action.error, self.rule)
             case m.FallThrough():
@@ -151,6 +155,18 @@ class Trees:
             case m.InRollout():
                 holds = self.answers.outcome("rollout", bucket_question(condition.bucket), len(condition.segments))
                 return condition.unknown if holds is None else holds
+            case m.InRanges():
+                hashed = self.bucket(condition.bucket)
+                if hashed is None:
+                    return condition.unknown
+                return any(first <= hashed < behind for first, behind in condition.ranges)
+            case m.Serves():
+                outer, self.rule = self.rule, NO_RULE
+                self.asked += 1
+                found = self.action(self.model.programs[condition.program])
+                self.asked -= 1
+                self.rule = outer
+                return found is not None and found[0] == "decide" and found[1] in condition.variants
             case m.Truth():
                 return self.answers.truthy(self.value(condition.value))
             case m.Shared():
@@ -231,4 +247,5 @@ def bucket_question(bucket: m.Bucket) -> Symbol:
         slot_name(part) if isinstance(part, m.Slot) else (part.encode() if isinstance(part, str) else part)
         for part in bucket.parts
     ]
-    return parts, bucket.seed, int(bucket.encoding), int(bucket.require_text)
+    how = int(bucket.encoding), int(bucket.require_text), int(bucket.algorithm), bucket.modulus or 0
+    return parts, bucket.seed, *how

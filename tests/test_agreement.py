@@ -11,6 +11,7 @@ from typing import Any
 
 import comparison
 import operation_table as table
+import predicate_table as predicates
 import pytest
 import strategies
 from fbs_generated.ErrorCode import ErrorCode
@@ -44,9 +45,9 @@ def test_value_operation(instance: Instance, row: table.V) -> None:
     assert comparison.compare(Reference(ir), instance, 0, request) is None
 
 
-@pytest.mark.parametrize("row", table.PREDICATES, ids=name)
-def test_predicate(instance: Instance, row: table.P) -> None:
-    ir, request = table.predicate_program(row)
+@pytest.mark.parametrize("row", predicates.PREDICATES, ids=name)
+def test_predicate(instance: Instance, row: predicates.P) -> None:
+    ir, request = predicates.predicate_program(row)
     instance.load(ir)
     assert comparison.compare(Reference(ir), instance, 0, request) is None
 

@@ -8,7 +8,7 @@ import pytest
 from models import EMAIL, KEY, OFF, ON, VARIANTS, compiled, model_of, text_in, when
 
 from pyflagwasm import _abi
-from pyflagwasm._abi import ErrorCode, LoopKind, Op, Reason
+from pyflagwasm._abi import ErrorCode, HashAlgorithm, LoopKind, Op, Reason
 from pyflagwasm.config import graph
 from pyflagwasm.config import model as m
 from pyflagwasm.config.compile import compile_model
@@ -71,8 +71,21 @@ FALLS = "rules can end without a decision"
         (when(m.Test(Op.NUMBER_COMPARE, EMAIL, (1,))), "NUMBER_COMPARE does not take the flags 0x0"),
         (when(m.Test(Op.EQUAL_CONST, EMAIL, (1,), flags=2)), "EQUAL_CONST does not take the flags 0x2"),
         (when(m.Test(Op.VERSION, EMAIL, ("1",))), "VERSION does not take the flags 0x0"),
-        (when(m.Test(Op.VERSION, EMAIL, ("1",), flags=0x42)), "VERSION does not take the flags 0x42"),
+        (when(m.Test(Op.VERSION, EMAIL, ("1",), flags=0x62)), "VERSION does not take the flags 0x62"),
         (when(m.Test(Op.VERSION, EMAIL, ("1",), flags=0x12, extra=1)), "VERSION does not take the flags 0x12"),
+        (when(m.Test(Op.IN_NETWORK, EMAIL, ("10.0.0.0/8",))), "IN_NETWORK takes bytes"),
+        (
+            when(m.Test(Op.IN_NETWORK, EMAIL, (b"\4\10\n",))),
+            "IN_NETWORK takes version, length of the prefix and address of networks",
+        ),
+        (when(m.Test(Op.TIME_COMPARE, EMAIL, (1,), flags=1)), "TIME_COMPARE takes seconds and nanoseconds"),
+        (when(m.InRanges(m.Bucket((KEY,), modulus=0), ())), "a bucket has the modulus 0, outside of 1 .. 2**32 - 1"),
+        (
+            when(m.InRanges(m.Bucket((KEY,), algorithm=HashAlgorithm.FNV1A), ())),
+            "FNV1A does not hash UTF8",
+        ),
+        (when(m.Serves(7, frozenset({0}))), "refers to program 7, which does not exist"),
+        (when(m.Serves(1, frozenset({0}))), "flags that require each other form a circle"),
         (when(m.Test(Op.VERSION, EMAIL, (1,), flags=2)), "VERSION compares with texts only"),
         (when(m.Truth(m.Apply(Op.COMPARE, (m.Constant(1),) * 2))), "COMPARE does not take the flags 0x0"),
         (when(m.InRollout(m.Bucket((KEY,)), LATE_FIRST)), "the percentages of a rollout are not in the order of time"),
@@ -89,7 +102,7 @@ FALLS = "rules can end without a decision"
         ),
         (
             m.SplitBy(m.Bucket((KEY,)), ((2**32 + 1, ON),), ON, ON),
-            "a split ends a cut at 4294967297, outside of 0 .. 2**32",
+            "a split ends a cut at 4294967297, outside of 0 .. 4294967296",
         ),
         (
             when(m.Test(Op.NUMBER_COMPARE, EMAIL, (1,) * 65536, flags=1)),

@@ -7,6 +7,7 @@ import struct
 from typing import Any
 
 import operation_table as table
+import predicate_table as predicates
 import pytest
 import reference_values as rv
 from fbs_generated.Reason import Reason
@@ -50,9 +51,9 @@ def test_value_operation(row: table.V) -> None:
     assert len(run.stack) == 1
 
 
-@pytest.mark.parametrize("row", table.PREDICATES, ids=name)
-def test_predicate(row: table.P) -> None:
-    ir, request = table.predicate_program(row)
+@pytest.mark.parametrize("row", predicates.PREDICATES, ids=name)
+def test_predicate(row: predicates.P) -> None:
+    ir, request = predicates.predicate_program(row)
     decision = Reference(ir).evaluate(0, request)
     assert ("no", "yes", "unknown")[decision.variant or 0] == row.expected
 
@@ -60,7 +61,9 @@ def test_predicate(row: table.P) -> None:
 def test_tables_and_tests_here_cover_every_operation() -> None:
     flow = "Decide Fail DecideText Jump Call Return NowAtLeast Rollout Split PushConst PushSlot PushNow PushItem Drop"
     flow += " BranchTruthy BranchKeep BranchBlank Mark Collect IterateBegin IterateNext"
-    assert {OP_NAMES[row.op] for row in table.VALUES + table.PREDICATES} | set(flow.split()) == set(OP_NAMES.values())
+    assert {OP_NAMES[row.op] for row in table.VALUES + predicates.PREDICATES} | set(flow.split()) == set(
+        OP_NAMES.values()
+    )
 
 
 # ---------------------------------------------------------------- published vectors

@@ -231,10 +231,10 @@ class Not:
 class Test:
     """One predicate on a slot (schema/README.md 5.3).
 
-    `constants` are the values it compares with. `flags` are the node's flags; `mask` its operand `a` for KindIn and
-    BoolIn; `extra` the high half of `b` for Version. TextMatch takes one program of regex/ as bytes, InNetwork the bytes
-    of networks, TimeCompare pairs of seconds and nanoseconds since 1970. `unknown` is what a missing or badly typed operand counts as;
-    None lets Unknown propagate.
+    `constants` are the values it compares with: for TextMatch a program of regex/ as bytes, for InNetwork networks as
+    bytes, for TimeCompare the seconds since 1970 and the nanoseconds of one instant. `flags` are the node's flags;
+    `mask` its operand `a` for KindIn and BoolIn; `extra` the high half of `b` for Version. `unknown` is what a missing
+    or badly typed operand counts as; None lets Unknown propagate.
     """
 
     op: Op

@@ -3,37 +3,49 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from .sets import CodeSet
-from .tables import tabulate
-from .threads import Threads, build
+from .tables import MATCHED, tabulate
+from .threads import Kind, Threads, build
 from .tree import Node
 
-_HEAD: Final = struct.Struct("<5H")
+_HEAD: Final = struct.Struct("<4H")
+_LOOKS: Final = 1
+"""Bit 0 of a set that is one of neighbours: the end of a text is in no set of classes, and nothing is numbered 0."""
 
 
 def assemble(node: Node, word: Callable[[], CodeSet]) -> bytes:
     """The program of a tree. Raises UnsupportedPattern if it is too large for either form."""
     threads = build(node, word)
-    rows = tabulate(threads)
-    head = threads.classes, len(threads.ranges)
-    if rows is not None:
-        body = b"".join(struct.pack(f"<{threads.classes}H", *row) for row in rows)
-        return _HEAD.pack(*head, len(rows), 0, 0) + _classes(threads) + body
-    width = -(-threads.classes // 8)
+    sets: list[int] = []
+    table = tabulate(threads)
+    rows: Sequence[Sequence[int]] = table or ()
+    if table is None:
+        sets = [*threads.sets, *(holds | _LOOKS for holds in threads.looks)]
+        rows = _instructions(threads)
+    width = max(8, -(-threads.classes // 8))
     return b"".join(
         (
-            _HEAD.pack(*head, len(threads.code), len(threads.sets), len(threads.looks)),
-            _classes(threads),
-            b"".join(struct.pack("<I", kind << 30 | b << 15 | a) for kind, a, b in threads.code),
+            _HEAD.pack(threads.classes, len(threads.ranges), len(rows), len(sets)),
+            threads.ascii,
+            b"".join(struct.pack("<I", first << 11 | number) for first, number in threads.ranges),
+            b"".join(struct.pack(f"<{len(row)}H", *row) for row in rows),
             bytes(threads.beside),
-            b"".join(members.to_bytes(width, "little") for members in threads.sets),
-            b"".join(holds.to_bytes(8, "little") for holds in threads.looks),
+            b"".join(members.to_bytes(width, "little") for members in sets),
         )
     )
 
 
-def _classes(threads: Threads) -> bytes:
-    return threads.ascii + b"".join(struct.pack("<I", first << 11 | number) for first, number in threads.ranges)
+def _instructions(threads: Threads) -> list[tuple[int, int]]:
+    """Of each instruction its two targets, or its target and its set, which is numbered behind all targets."""
+    code = threads.code
+    rows = [pc for pc, instruction in enumerate(code) if instruction.kind is not Kind.MATCH]
+    number = dict.fromkeys(range(len(code)), MATCHED) | {pc: at + 2 for at, pc in enumerate(rows)}
+    sets = len(rows) + 2
+    first = {Kind.STEP: sets, Kind.LOOK: sets + len(threads.sets)}
+    found = []
+    for kind, a, b in map(code.__getitem__, rows):
+        found.append((number[a], number[b] if kind is Kind.FORK else first[kind] + b))
+    return found or [(MATCHED, MATCHED)]

@@ -182,14 +182,14 @@ class _Parser(Reader):
 
     def _atom(self, flags: frozenset[str]) -> _Part:
         if self.sees("["):
-            return self._set(self.bracket(flags), flags)
+            return _set(self.bracket(flags))
         character = self.next()
         match character:
             case ".":
                 members = EVERYTHING
                 if "s" not in flags:
                     members = inverted(united(NEWLINE, RETURN) if "R" in flags else NEWLINE)
-                return self._set(members, flags)
+                return _set(self.as_text(members, flags))
             case "^":
                 crlf = CRLF_START if "R" in flags else LINE_START
                 return _Part(crlf if "m" in flags else TEXT_START, _STATE)
@@ -206,7 +206,7 @@ class _Parser(Reader):
             self.fail("a backslash at the end")
         unicode = "u" in flags
         if self.sees(*MEANINGS):
-            return self._set(self.meaning(flags), flags)
+            return _set(self.meaning(flags))
         if self.sees("A", "z", "b", "B", "<", ">"):
             return _Part(self._assertion(self.next(), unicode, "x" in flags), _STATE)
         point, byte = self.escaped("x" in flags)
@@ -243,12 +243,11 @@ class _Parser(Reader):
 
     def _literal(self, point: int, flags: frozenset[str]) -> _Part:
         members: CodeSet = ((point, point),)
-        return self._set(folded(members, "u" in flags) if "i" in flags else members, flags, literal=True)
+        return _set(folded(members, "u" in flags) if "i" in flags else members)
 
-    def _set(self, members: CodeSet, flags: frozenset[str], literal: bool = False) -> _Part:
-        if "u" not in flags and not literal and members and members[-1][1] > 127:
-            self.fail("without Unicode it would match what is not UTF-8")
-        return _Part(Chars(members), memory(members))
+
+def _set(members: CodeSet) -> _Part:
+    return _Part(Chars(members), memory(members))
 
 
 def _repeated_memory(memory: int, low: int, high: int | None) -> int:

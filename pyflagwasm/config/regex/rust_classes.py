@@ -95,7 +95,13 @@ class Reader:
             members = characters.meant(letter.lower())
         else:
             members = _ASCII_MEANINGS[letter.lower()]
-        return inverted(members) if letter.isupper() else members
+        return self.as_text(inverted(members) if letter.isupper() else members, flags)
+
+    def as_text(self, members: CodeSet, flags: frozenset[str]) -> CodeSet:
+        """The set, which without Unicode is one of bytes that have to be ASCII."""
+        if "u" not in flags and members and members[-1][1] > 127:
+            self.fail("without Unicode it would match what is not UTF-8")
+        return members
 
     def _property(self, extended: bool) -> CodeSet:
         self.blank(extended)
@@ -177,14 +183,14 @@ class Reader:
                 self.at += 2
                 left, operator, found = closed(), sign, []
             elif self.sees("["):
-                members = self._posix()
+                members = self._posix(flags)
                 found.append(self.bracket(flags, depth + 1) if members is None else members)
             else:
                 found.append(self._range(flags))
         members = closed()
-        return inverted(members) if negated else members
+        return self.as_text(inverted(members) if negated else members, flags)
 
-    def _posix(self) -> CodeSet | None:
+    def _posix(self, flags: frozenset[str]) -> CodeSet | None:
         if not self.sees("[:"):
             return None
         end = self.pattern.find(":]", self.at + 2)
@@ -195,7 +201,7 @@ class Reader:
         self.at = end + 2
         if not name.startswith("^"):
             return members
-        return inverted(members)
+        return self.as_text(inverted(members), flags)
 
     def _range(self, flags: frozenset[str]) -> CodeSet:
         """A range, a character or the set of an escape."""

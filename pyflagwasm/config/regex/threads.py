@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final, NamedTuple
 
-from .sets import ASCII_WORD, LAST, NEWLINE, RETURN, CodeSet, without
+from .sets import ASCII_WORD, LAST, NEWLINE, NOTHING, RETURN, CodeSet, without
 from .tree import Beside, Chars, Choice, Look, Node, Repeat, Sequence, UnsupportedPattern
 
 MOST_INSTRUCTIONS: Final = 4096
@@ -99,7 +99,7 @@ class _Builder:
 
 def build(node: Node, word: Callable[[], CodeSet]) -> Threads:
     r"""`word` is what \w contains in the dialect. Raises UnsupportedPattern if it becomes too large."""
-    builder = _Builder()
+    builder = _Builder(sets={NOTHING: 0})  # a program without sets would be read as a table
     entry = builder.enter(node, builder.add(Kind.MATCH))
     code = _ordered(builder.code, entry)
     kinds = _kinds(list(builder.looks), word)
@@ -130,7 +130,7 @@ def _ordered(code: list[Instruction], entry: int) -> list[Instruction]:
 
 @dataclass(frozen=True, slots=True)
 class _Kinds:
-    """Numbers for those `Beside` that the assertions tell apart, and the characters of each."""
+    """Numbers from 1 on for those `Beside` that the assertions tell apart, and the characters of each."""
 
     number: dict[Beside, int]
     members: dict[int, CodeSet]
@@ -148,7 +148,7 @@ def _kinds(looks: list[int], word: Callable[[], CodeSet]) -> _Kinds:
                 tuple(bool(holds >> shift & 1) for other in Beside for shift in (8 * one + other, 8 * other + one))
                 for holds in looks
             ),
-            len(patterns),
+            1 + len(patterns),
         )
         for one in Beside
     }

@@ -1,8 +1,9 @@
 //! Buckets: the hash of constant text and slots, and the predicates that compare it with bounds.
 
-use crate::abi::{bound_at, bucket_at, encoding, kind, outcome, part_at, part_kind};
+use crate::abi::{bound_at, bucket_at, encoding, hash_algorithm, kind, outcome, part_at, part_kind, value_at};
 use crate::cbor;
 use crate::config::{Node, View};
+use crate::digest::Digest;
 use crate::hash::Murmur3;
 use crate::machine::{Machine, BUCKETED};
 use crate::read::{slice, u32_at, u64_at};
@@ -13,6 +14,35 @@ impl<'a> Machine<'a> {
     #[inline(never)]
     fn bucket(&mut self, index: u32) -> Option<u32> {
         let spec = slice(self.config.buckets, (index as usize).wrapping_mul(bucket_at::SIZE), bucket_at::SIZE);
+        let hash = match spec.get(bucket_at::ALGORITHM) {
+            Some(&hash_algorithm::MURMUR3X86) => self.murmur(spec),
+            _ => self.digest(spec),
+        }?;
+        let modulus = u32_at(spec, bucket_at::MODULUS);
+        self.bucket = remembered(hash, modulus);
+        Some(hash.checked_rem(modulus).unwrap_or(hash))
+    }
+
+    /// By an algorithm that hashes text alone.
+    #[inline(never)]
+    fn digest(&mut self, spec: &[u8]) -> Option<u32> {
+        let first = u32_at(spec, bucket_at::FIRST_PART);
+        let not_empty = spec.get(bucket_at::FLAGS).map_or(false, |flags| flags & 1 != 0);
+        let mut hash = Digest::new(spec.get(bucket_at::ALGORITHM).copied().unwrap_or(0));
+        for step in 0..u32_at(spec, bucket_at::PART_COUNT) {
+            let (kind_of_part, arg) = part(self.config, first.wrapping_add(step));
+            let is_slot = kind_of_part == part_kind::SLOT;
+            let value = if is_slot { self.slot(arg as u16) } else { self.constant(arg) };
+            if value.kind() != kind::TEXT || is_slot && not_empty && value.len() == 0 {
+                return None;
+            }
+            self.spend(value.len() as usize / 8);
+            hash.update(self.fixed_text(value));
+        }
+        Some(hash.finish())
+    }
+
+    fn murmur(&mut self, spec: &[u8]) -> Option<u32> {
         let seed = u32_at(spec, bucket_at::SEED);
         let first = u32_at(spec, bucket_at::FIRST_PART);
         let count = u32_at(spec, bucket_at::PART_COUNT);
@@ -20,7 +50,7 @@ impl<'a> Machine<'a> {
         let not_empty = spec.get(bucket_at::FLAGS).map_or(false, |flags| flags & 1 != 0);
         let mut hash = Murmur3::new(seed);
         for step in 0..count {
-            let (kind_of_part, arg) = self.part(first.wrapping_add(step));
+            let (kind_of_part, arg) = part(self.config, first.wrapping_add(step));
             if kind_of_part == part_kind::LITERAL {
                 let literal = self.fixed_text(self.constant(arg));
                 self.spend(literal.len() / 64);
@@ -38,12 +68,7 @@ impl<'a> Machine<'a> {
                 return None;
             }
         }
-        Some(self.remember(hash.finish()))
-    }
-
-    fn part(&self, index: u32) -> (u8, u32) {
-        let part = slice(self.config.parts, (index as usize).wrapping_mul(part_at::SIZE), part_at::SIZE);
-        (part.get(part_at::KIND).copied().unwrap_or(0), u32_at(part, part_at::ARG))
+        Some(hash.finish())
     }
 
     #[inline(never)]
@@ -64,12 +89,6 @@ impl<'a> Machine<'a> {
             _ => return false,
         }
         true
-    }
-
-    /// Keeps the bucket for the decision and the trace.
-    fn remember(&mut self, hash: u32) -> u32 {
-        self.bucket = BUCKETED | u64::from(hash);
-        hash
     }
 
     /// Whether the bucket lies inside the percentage of now.
@@ -100,6 +119,40 @@ impl<'a> Machine<'a> {
         }
         self.outcome = outcome::NO;
         node.no()
+    }
+}
+
+/// Kind and argument of part number `index`.
+fn part(config: &View<'_>, index: u32) -> (u8, u32) {
+    let part = slice(config.parts, (index as usize).wrapping_mul(part_at::SIZE), part_at::SIZE);
+    (part.get(part_at::KIND).copied().unwrap_or(0), u32_at(part, part_at::ARG))
+}
+
+/// The hash of bucket number `index`, whose one slot has this text and whose other parts are few: for the fast lane.
+#[inline(never)]
+pub(crate) fn digest_of(config: &View<'_>, index: usize, text: &[u8]) -> u32 {
+    let spec = slice(config.buckets, index.wrapping_mul(bucket_at::SIZE), bucket_at::SIZE);
+    let first = u32_at(spec, bucket_at::FIRST_PART);
+    let mut hash = Digest::new(spec.get(bucket_at::ALGORITHM).copied().unwrap_or(0));
+    for step in 0..u32_at(spec, bucket_at::PART_COUNT) {
+        let (kind_of_part, arg) = part(config, first.wrapping_add(step));
+        let literal = Value::read(config.values, (arg as usize).wrapping_mul(value_at::SIZE));
+        let is_slot = kind_of_part == part_kind::SLOT;
+        hash.update(if is_slot { text } else { slice(config.heap, literal.at(), literal.len() as usize) });
+    }
+    hash.finish()
+}
+
+/// What is kept of a bucket for the decision and the trace: where it lies, 2^32 being the whole range.
+#[inline(always)]
+pub(crate) fn remembered(hash: u32, modulus: u32) -> u64 {
+    match hash.checked_rem(modulus) {
+        None => BUCKETED | u64::from(hash),
+        Some(bucket) => {
+            let modulus = u64::from(modulus);
+            let position = (u64::from(bucket) << 32).wrapping_add(modulus).wrapping_sub(1) / modulus;
+            BUCKETED | position
+        }
     }
 }
 

@@ -13,10 +13,9 @@ mod row;
 pub mod words;
 
 use crate::abi::{bound_at, decision_layout, kind, order, outcome, request_layout as layout, scratch_layout, value_at};
-use crate::bucket::{admits, percentage};
+use crate::bucket::{admits, digest_of, percentage, remembered};
 use crate::config::View;
 use crate::hash::Murmur3;
-use crate::machine::BUCKETED;
 use crate::read::{slice, u32_at, u64_at};
 use crate::request::{HEADER, TABLE};
 use crate::text;
@@ -210,27 +209,33 @@ pub fn decide(view: &View<'_>, lane: &Lane<'_>, scratch: Scratch<'_>, flag: u32)
                     None => break,
                 };
                 let how = record as u8;
-                let (len, place) = text!(record);
+                let (len, place) = text!(record & LOW);
                 if len == 0 && how & how::NOT_EMPTY != 0 {
                     at = row[2] as u32;
                     continue;
                 }
-                let mut hash = Murmur3::resume(state as u32, (state >> 32) as u32, sizes as u32);
-                if how & how::CBOR != 0 {
-                    hash.push(0x60 | len.min(24) as u8);
-                    if len >= 24 {
-                        hash.push(len as u8);
+                let hash = if how & how::DIGEST != 0 {
+                    digest_of(view, operand as usize, slice(scratch.bytes, place, len as usize))
+                } else {
+                    let mut hash = Murmur3::resume(state as u32, (state >> 32) as u32, sizes as u32);
+                    if how & how::CBOR != 0 {
+                        hash.push(0x60 | len.min(24) as u8);
+                        if len >= 24 {
+                            hash.push(len as u8);
+                        }
                     }
-                }
-                let seen = hash.push_text(len as usize, |at| scratch.eight(place.wrapping_add(at)));
-                if seen & words::HIGH != 0 && how & how::ASCII != 0 {
-                    break;
-                }
-                if sizes >> 32 != 0 {
-                    hash.push_part(suffix, (sizes >> 32) as u32);
-                }
-                let hash = hash.finish();
-                bucket = BUCKETED | u64::from(hash);
+                    let seen = hash.push_text(len as usize, |at| scratch.eight(place.wrapping_add(at)));
+                    if seen & words::HIGH != 0 && how & how::ASCII != 0 {
+                        break;
+                    }
+                    if sizes >> 32 != 0 {
+                        hash.push_part(suffix, (sizes >> 32) as u32);
+                    }
+                    hash.finish()
+                };
+                let modulus = (record >> 32) as u32;
+                bucket = remembered(hash, modulus);
+                let hash = hash.checked_rem(modulus).unwrap_or(hash);
                 let (first, count) = ((row[1] >> 32) as u32, (head >> 32) as u32);
                 if head as u8 == op::ROLLOUT {
                     admits(percentage(view, scratch.word(layout::NOW_US / 8) as i64, first, count), hash)

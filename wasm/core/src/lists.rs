@@ -172,7 +172,7 @@ impl<'a> Machine<'a> {
             (Some(x), Some(y)) => (x, y),
             _ => return Value::NULL,
         };
-        let order = x.compare(&y);
+        let order = x.compare(&y, false);
         Value::bool(match self.text(wanted) {
             b"=" => order == Ordering::Equal,
             b"!=" => order != Ordering::Equal,

@@ -233,6 +233,8 @@ impl<'a> Machine<'a> {
                 Some(satisfies(self.order(value, constant), node.flags()))
             }
             op::IN_CONST => Some(self.in_const(node)),
+            op::IN_NETWORK => self.in_network(node),
+            op::TIME_COMPARE => self.time_compare(node),
             op::CONTAINS_CONST => {
                 let (value, constant) = (self.slot(node.slot()), self.constant(node.a()));
                 Some(self.contains(value, constant))

@@ -5,7 +5,7 @@ use crate::config::Node;
 use crate::machine::Machine;
 use crate::value::satisfies;
 use crate::version::{numeric_matches, SemVer};
-use crate::{decimal, text};
+use crate::{decimal, network, text, time};
 
 impl<'a> Machine<'a> {
     #[inline(never)]
@@ -121,21 +121,48 @@ impl<'a> Machine<'a> {
         };
         let this = &*self;
         let mut constants = (node.a()..node.a().wrapping_add(count)).map(|index| this.fixed_text(this.constant(index)));
-        if dialect != version_dialect::SEM_VER {
+        let strict = dialect >= version_dialect::STRICT_SEM_VER;
+        if dialect != version_dialect::SEM_VER && !strict {
             if version.is_empty() {
                 return None;
             }
             return Some(numeric_matches(dialect, version, constants, node.flags() & 7));
         }
-        let version = SemVer::parse(version)?;
-        Some(constants.any(|text| match SemVer::parse(text) {
+        let version = SemVer::read(version, strict)?;
+        Some(constants.any(|text| match SemVer::read(text, strict) {
             None => false,
             Some(other) => match node.b() >> 16 {
                 1 => version.same_major(&other),
                 2 => version.same_minor(&other),
-                _ => satisfies(Some(version.compare(&other)), node.flags() & 7),
+                _ => {
+                    let builds = dialect == version_dialect::STRICT_SEM_VER_BUILD;
+                    satisfies(Some(version.compare(&other, builds)), node.flags() & 7)
+                }
             },
         }))
+    }
+
+    #[inline(never)]
+    pub(crate) fn in_network(&mut self, node: Node<'_>) -> Option<bool> {
+        let value = self.slot(node.slot());
+        if value.kind() != kind::TEXT {
+            return None;
+        }
+        let address = network::parse(self.fixed_text(value))?;
+        let networks = self.fixed_text(self.constant(node.a()));
+        self.spend(networks.len() / 4);
+        Some(network::contains(networks, &address))
+    }
+
+    #[inline(never)]
+    pub(crate) fn time_compare(&mut self, node: Node<'_>) -> Option<bool> {
+        let value = self.slot(node.slot());
+        if value.kind() != kind::TEXT {
+            return None;
+        }
+        let instant = time::parse(self.fixed_text(value))?;
+        let (seconds, nanos) = (self.constant(node.a()).as_int(), self.constant(node.a().wrapping_add(1)).as_int());
+        Some(satisfies(Some(instant.0.cmp(&seconds).then(instant.1.cmp(&nanos))), node.flags()))
     }
 
     #[inline(never)]

@@ -1,128 +1,86 @@
 //! Regular expressions (schema/README.md 5.10): a program over classes of characters, run in one pass over a text.
 //!
-//! A program is either a table of states or instructions for threads. What it was made from is the compiler's business.
+//! A program is a table of states, or instructions for threads. What it was made from is the compiler's business.
 
 use crate::abi::{error_code, kind};
 use crate::config::Node;
 use crate::machine::Machine;
 use crate::read::{put, slice, u16_at, u32_at, u64_at};
 
-/// Where the table of ASCII begins, and the ranges behind it.
-const ASCII: usize = 10;
+/// Where the classes of ASCII begin, and the ranges behind them.
+const ASCII: usize = 8;
 const RANGES: usize = ASCII + 128;
-/// Instructions that the arena has room for.
-const MOST_THREADS: usize = 4096;
-/// Targets in a table that are no states.
-const ENDS: usize = 2;
+/// Targets that are no rows: nothing more to find, and found.
 const MATCHED: usize = 1;
-/// What instructions do, by their two highest bits.
-const STEP: u32 = 0;
-const FORK: u32 = 1;
-const LOOK: u32 = 2;
-/// Units of work for a step of the budget; one for a character or an instruction, more for what is not ASCII.
+const FIRST: usize = 2;
+/// Units of work for a step of the budget. A character is one, or four if it is not ASCII; so is each instruction.
 const UNITS: usize = 8;
-const FAR: usize = 4;
 
-/// A program's parts. Empty or zero where the bytes do not have them.
+/// A program's parts.
 struct Program<'a> {
     bytes: &'a [u8],
-    /// The bytes behind the ranges.
-    body: &'a [u8],
     classes: usize,
     ranges: usize,
     /// States or instructions.
-    count: usize,
-    /// Sets of classes; 0 for a table.
+    rows: usize,
+    /// Sets of classes or of neighbours; none in a table.
     sets: usize,
-    looks: usize,
-    /// Bytes of a set.
+    /// Where the rows begin.
+    body: usize,
+    /// Targets in a row.
     width: usize,
+    /// Where it says what stands beside a position; the sets follow.
+    beside: usize,
 }
 
 impl<'a> Program<'a> {
+    #[inline(never)]
     fn read(bytes: &'a [u8]) -> Program<'a> {
-        let head = |at: usize| usize::from(u16_at(bytes, at));
-        let ranges = head(2);
-        Program {
-            bytes,
-            body: bytes.get(RANGES.wrapping_add(ranges.wrapping_mul(4))..).unwrap_or(&[]),
-            classes: head(0),
-            ranges,
-            count: head(4),
-            sets: head(6),
-            looks: head(8),
-            width: head(0).wrapping_add(7) / 8,
-        }
+        let head = u64_at(bytes, 0);
+        let part = |shift: u32| (head >> shift & 0xFFFF) as usize;
+        let (classes, ranges, rows, sets) = (part(0), part(16), part(32), part(48));
+        let body = RANGES.wrapping_add(ranges.wrapping_mul(4));
+        let width = if sets == 0 { classes } else { 2 };
+        let beside = body.wrapping_add(rows.wrapping_mul(width).wrapping_mul(2));
+        Program { bytes, classes, ranges, rows, sets, body, width, beside }
     }
 
     fn range(&self, index: usize) -> u32 {
         u32_at(self.bytes, RANGES.wrapping_add(index.wrapping_mul(4)))
     }
 
-    /// Where the threads' other parts begin in the body: what is beside classes, sets, assertions, and the end.
-    fn parts(&self) -> [usize; 4] {
-        let beside = self.count.wrapping_mul(4);
-        let sets = beside.wrapping_add(self.classes);
-        let looks = sets.wrapping_add(self.sets.wrapping_mul(self.width));
-        [beside, sets, looks, looks.wrapping_add(self.looks.wrapping_mul(8))]
+    /// Where set number `index` begins.
+    fn set(&self, index: usize) -> usize {
+        let size = (self.classes.wrapping_add(7) / 8).max(8);
+        self.beside.wrapping_add(self.classes).wrapping_add(index.wrapping_mul(size))
     }
 
     /// Whether everything in it lies where it has to.
+    #[inline(always)]
     fn is_good(&self) -> bool {
-        let mut before = 0;
-        let ascending = (0..self.ranges).all(|index| {
+        let classes = self.classes as u32;
+        let mut before = 127;
+        let ranges = (0..self.ranges).all(|index| {
             let range = self.range(index);
-            let good = range >> 11 > before && (range & 0x7FF) < self.classes as u32;
+            let good = range >> 11 > before && (range & 0x7FF) < classes;
             before = range >> 11;
             good
         });
-        let classes = slice(self.bytes, ASCII, 128);
-        self.count > 0
-            && ascending
+        let mut most = self.rows.wrapping_add(FIRST);
+        let mut other = most.wrapping_add(self.sets);
+        ranges
+            && self.rows > 0
             && self.range(0) >> 11 == 128
-            && self.ranges > 0
-            && classes.iter().all(|class| usize::from(*class) < self.classes)
-            && if self.sets > 0 { self.good_threads() } else { self.good_table() }
-    }
-
-    fn good_table(&self) -> bool {
-        self.body.len() == self.count.wrapping_mul(self.classes).wrapping_mul(2)
-            && self.body.chunks_exact(2).all(|target| usize::from(u16_at(target, 0)) < self.count.wrapping_add(ENDS))
-    }
-
-    fn good_threads(&self) -> bool {
-        let [beside, sets, _, end] = self.parts();
-        self.body.len() == end
-            && self.count <= MOST_THREADS
-            && slice(self.body, beside, sets.wrapping_sub(beside)).iter().all(|number| *number < 8)
-            && slice(self.body, 0, beside).chunks_exact(4).all(|word| {
-                let (does, a, b) = instruction(u32_at(word, 0));
-                let most = match does {
-                    STEP => self.sets,
-                    FORK => self.count,
-                    LOOK => self.looks,
-                    _ => return true,
-                };
-                a < self.count && b < most
+            && self.set(self.sets) == self.bytes.len()
+            && slice(self.bytes, ASCII, 128).iter().all(|class| u32::from(*class) < classes)
+            && slice(self.bytes, self.body, self.beside.wrapping_sub(self.body)).chunks_exact(2).all(|target| {
+                let good = usize::from(u16_at(target, 0)) < most;
+                core::mem::swap(&mut most, &mut other);
+                good
             })
     }
 
-    /// The class of the character at `at`, and where the next one begins. Behind the end, and for the newline that a
-    /// text ends with, it is a class of its own.
-    #[inline(always)]
-    fn class(&self, text: &[u8], at: usize) -> (usize, usize) {
-        let next = at.wrapping_add(1);
-        match text.get(at) {
-            None => (0, next),
-            Some(b'\n') if next == text.len() => (1, next),
-            Some(byte) if *byte < 128 => {
-                (self.bytes.get(ASCII.wrapping_add(usize::from(*byte))).map_or(0, |class| usize::from(*class)), next)
-            }
-            Some(byte) => self.far_class(text, next, u32::from(*byte)),
-        }
-    }
-
-    /// The class of a character that is not ASCII.
+    /// The class of a character that is not ASCII, and where the next one begins.
     #[inline(never)]
     fn far_class(&self, text: &[u8], mut at: usize, lead: u32) -> (usize, usize) {
         let more = usize::from(lead >= 0xC0) + usize::from(lead >= 0xE0) + usize::from(lead >= 0xF0);
@@ -144,100 +102,116 @@ impl<'a> Program<'a> {
     }
 
     /// Whether the text contains a match. Takes off `steps` what it costs, and gives up when nothing is left of them.
-    fn table_matches(&self, text: &[u8], steps: &mut u32) -> bool {
-        let (mut state, mut at) = (ENDS, 0);
-        let mut work = 0;
+    /// Threads need `room`: see there.
+    #[inline(always)]
+    fn matches(&self, text: &[u8], room: &mut [u8], steps: &mut u32) -> bool {
+        let (mut state, mut at, mut work) = (FIRST, 0_usize, 0_usize);
+        let mut threads = Threads { room, odd: false, waiting: 0, before: self.byte(self.beside) };
         loop {
-            let (class, next) = self.class(text, at);
-            let row = state.wrapping_sub(ENDS).wrapping_mul(self.classes);
-            state = usize::from(u16_at(self.body, row.wrapping_add(class).wrapping_mul(2)));
-            work = pay(steps, work, if next.wrapping_sub(at) > 1 { FAR } else { 1 });
-            if state < ENDS || at >= text.len() || *steps == 0 {
-                pay(steps, work, UNITS - 1);
+            let mut next = at.wrapping_add(1);
+            work = work.wrapping_add(1);
+            // The end, and the newline that a text ends with, are classes of their own.
+            let class = match text.get(at) {
+                None => 0,
+                Some(b'\n') if next == text.len() => 1,
+                Some(byte) if *byte < 128 => self.byte(ASCII.wrapping_add(usize::from(*byte))),
+                Some(byte) => {
+                    work = work.wrapping_add(3);
+                    let (class, behind) = self.far_class(text, next, u32::from(*byte));
+                    next = behind;
+                    class
+                }
+            };
+            if self.sets == 0 {
+                state = self.target(state, class);
+            } else {
+                work = work.wrapping_add(self.step(&mut threads, class, &mut state));
+            }
+            *steps = steps.saturating_sub((work / UNITS) as u32);
+            work %= UNITS;
+            if state < FIRST || at >= text.len() || *steps == 0 {
                 return state == MATCHED;
             }
             at = next;
         }
     }
 
-    /// The same for threads. `room` is 4 bytes for each instruction twice, and one more bit and two bytes for each.
+    /// Shows the threads a character. Returns how much was to do.
     #[inline(never)]
-    fn threads_match(&self, text: &[u8], room: &mut [u8], steps: &mut u32) -> bool {
-        let [beside, sets, looks, _] = self.parts();
-        let marks = self.count.wrapping_add(7) / 8;
-        let stack = self.count.wrapping_mul(4).wrapping_add(4);
-        let (mut here, mut there) = (marks, marks.wrapping_add(stack));
-        let (mut height, mut at, mut work) = (0_usize, 0, 0);
-        let mut before = self.beside(beside, 0);
+    fn step(&self, threads: &mut Threads<'_>, class: usize, state: &mut usize) -> usize {
+        let behind = self.rows.wrapping_add(FIRST);
+        let (near, far) = (behind, behind.wrapping_mul(5));
+        let (here, there) = if threads.odd { (far, near) } else { (near, far) };
+        let after = self.byte(self.beside.wrapping_add(class));
+        let look = threads.before.wrapping_mul(8).wrapping_add(after);
+        let room = &mut *threads.room;
+        room.iter_mut().take(behind).for_each(|mark| *mark = 0);
+        let (mut height, mut waiting, mut done) = (threads.waiting, 0_usize, behind / 64);
+        let mut thread = FIRST; // the search begins anew at each character
         loop {
-            let (class, next) = self.class(text, at);
-            let after = self.beside(beside, class);
-            let look = u32::from(before) * 8 + u32::from(after);
-            room.iter_mut().take(marks).for_each(|mark| *mark = 0);
-            let (mut waiting, mut done) = (0_usize, FAR + marks / 16);
-            // The search begins anew at each character.
-            push(room, here, &mut height, 0);
-            while height > 0 {
-                height = height.wrapping_sub(1);
-                let thread = usize::from(u16_at(room, here.wrapping_add(height.wrapping_mul(2))));
-                let bit = 1 << (thread & 7);
-                match room.get_mut(thread / 8) {
-                    Some(mark) if *mark & bit == 0 => *mark |= bit,
-                    _ => continue,
-                }
+            if thread == MATCHED {
+                *state = thread;
+                return done;
+            }
+            if let Some(mark) = room.get_mut(thread).filter(|mark| **mark == 0) {
+                *mark = 1;
                 done = done.wrapping_add(1);
-                let (does, a, b) = instruction(u32_at(self.body, thread.wrapping_mul(4)));
-                match does {
-                    STEP => {
-                        let byte = sets.wrapping_add(b.wrapping_mul(self.width)).wrapping_add(class / 8);
-                        if self.body.get(byte).map_or(false, |set| set >> (class & 7) & 1 != 0) {
+                let (a, b) = (self.target(thread, 0), self.target(thread, 1));
+                if b < behind {
+                    push(room, here, &mut height, b);
+                    push(room, here, &mut height, a);
+                } else {
+                    let set = self.set(b.wrapping_sub(behind));
+                    let looks = self.byte(set) & 1 != 0;
+                    let bit = if looks { look } else { class };
+                    if self.byte(set.wrapping_add(bit / 8)) >> (bit & 7) & 1 != 0 {
+                        if looks {
+                            push(room, here, &mut height, a);
+                        } else {
                             push(room, there, &mut waiting, a);
                         }
                     }
-                    FORK => {
-                        push(room, here, &mut height, b);
-                        push(room, here, &mut height, a);
-                    }
-                    LOOK => {
-                        if u64_at(self.body, looks.wrapping_add(b.wrapping_mul(8))) >> look & 1 != 0 {
-                            push(room, here, &mut height, a);
-                        }
-                    }
-                    _ => return true,
                 }
             }
-            work = pay(steps, work, done);
-            if at >= text.len() || *steps == 0 {
-                return false;
+            if height == 0 {
+                break;
             }
-            core::mem::swap(&mut here, &mut there);
-            height = waiting;
-            before = after;
-            at = next;
+            height = height.wrapping_sub(1);
+            thread = usize::from(u16_at(room, here.wrapping_add(height.wrapping_mul(2))));
         }
+        threads.odd = !threads.odd;
+        threads.waiting = waiting;
+        threads.before = after;
+        done
     }
 
-    fn beside(&self, first: usize, class: usize) -> u8 {
-        self.body.get(first.wrapping_add(class)).map_or(0, |number| number & 7)
+    /// A target of a row.
+    fn target(&self, row: usize, index: usize) -> usize {
+        let at = row.wrapping_sub(FIRST).wrapping_mul(self.width).wrapping_add(index);
+        usize::from(u16_at(self.bytes, self.body.wrapping_add(at.wrapping_mul(2))))
+    }
+
+    #[inline(always)]
+    fn byte(&self, at: usize) -> usize {
+        self.bytes.get(at).map_or(0, |byte| usize::from(*byte))
     }
 }
 
-/// What it does, its target, and its second target, set or assertion.
-fn instruction(word: u32) -> (u32, usize, usize) {
-    (word >> 30, (word & 0x7FFF) as usize, (word >> 15 & 0x7FFF) as usize)
+/// The threads between two characters. In the room lie a byte for each instruction, and two stacks of twice as many
+/// instructions, 2 bytes each: those that wait for the next character, and those that it is shown to.
+struct Threads<'a> {
+    room: &'a mut [u8],
+    /// Which stack is which.
+    odd: bool,
+    waiting: usize,
+    /// What stands before the character.
+    before: usize,
 }
 
+#[inline(never)]
 fn push(room: &mut [u8], stack: usize, height: &mut usize, thread: usize) {
     put(room, stack.wrapping_add(height.wrapping_mul(2)), &(thread as u16).to_le_bytes());
     *height = height.wrapping_add(1);
-}
-
-/// Takes whole steps off the budget for `work` units and `more`. What is left of the units.
-#[inline(always)]
-fn pay(steps: &mut u32, work: usize, more: usize) -> usize {
-    let work = work.wrapping_add(more);
-    *steps = steps.saturating_sub((work / UNITS) as u32);
-    work % UNITS
 }
 
 /// Whether the bytes are a program that can be run.
@@ -254,15 +228,13 @@ impl<'a> Machine<'a> {
             return None;
         }
         let text = self.fixed_text(value);
-        let program = Program::read(self.fixed_text(self.constant(node.a())));
-        if program.sets == 0 {
-            return Some(program.table_matches(text, &mut self.steps));
-        }
+        let constant = self.constant(node.a());
+        let program = Program::read(slice(self.config.heap, constant.at(), constant.len() as usize));
         let room = self.work.arena.get_mut(self.arena_used..).unwrap_or(&mut []);
-        if room.len() < program.count.wrapping_mul(9).wrapping_add(9) {
+        if program.sets > 0 && room.len() / 9 <= program.rows.wrapping_add(FIRST) {
             self.stop(error_code::LIMIT_EXCEEDED);
             return None;
         }
-        Some(program.threads_match(text, room, &mut self.steps))
+        Some(program.matches(text, room, &mut self.steps))
     }
 }

@@ -100,9 +100,19 @@ fn kind_of(view: &View<'_>, index: u32) -> u8 {
 fn good_bucket(parts: u32, bytes: &[u8]) -> bool {
     let byte = |at: usize| bytes.get(at).copied().unwrap_or(u8::MAX);
     let count = u32_at(bytes, bucket_at::PART_COUNT);
-    byte(bucket_at::ALGORITHM) == hash_algorithm::MURMUR3X86
-        && byte(bucket_at::ENCODING) <= encoding::CBOR
-        && byte(bucket_at::REDUCE) == reduce::FULL32
+    let modulus = u64_at(bytes, bucket_at::MODULUS);
+    let encodings = match byte(bucket_at::ALGORITHM) {
+        hash_algorithm::MURMUR3X86 => encoding::UTF8..=encoding::CBOR,
+        hash_algorithm::MD5 => encoding::UTF8..=encoding::UTF8,
+        hash_algorithm::FNV1A | hash_algorithm::FNV1A_TWICE => encoding::CODE_POINTS..=encoding::CODE_POINTS,
+        _ => return false,
+    };
+    encodings.contains(&byte(bucket_at::ENCODING))
+        && match byte(bucket_at::REDUCE) {
+            reduce::FULL32 => modulus == 0,
+            reduce::MODULO => modulus != 0 && modulus <= u64::from(u32::MAX),
+            _ => false,
+        }
         && byte(bucket_at::FLAGS) <= 1
         && count >= 1
         && inside(u32_at(bytes, bucket_at::FIRST_PART), count, parts)
@@ -155,12 +165,14 @@ const fn rule(op: u8) -> u32 {
         op::TEXT_PREFIX..=op::TEXT_CONTAINS => all | SLOT | COUNT_B | TEXT | most(u8::MAX),
         op::NUMBER_COMPARE => all | SLOT | COUNT_B | INT | FLOAT | MORE | most(7),
         op::BOOL_IN => all | SLOT | most(u8::MAX),
-        op::VERSION => all | SLOT | COUNT_LOW_B | TEXT | MORE | most(version_dialect::NUMERIC_RAW << 4 | 7),
+        op::VERSION => all | SLOT | COUNT_LOW_B | TEXT | MORE | most(version_dialect::STRICT_SEM_VER_BUILD << 4 | 7),
         op::EQUAL_CONST => YES | NO | SLOT | ONE | ANY | most(1),
         op::COMPARE_CONST => YES | NO | SLOT | ONE | ANY | MORE | most(7),
         op::IN_CONST => YES | NO | SLOT | COUNT_B | ANY | most(u8::MAX),
         op::CONTAINS_CONST => YES | NO | SLOT | ONE | ANY | most(u8::MAX),
         op::TEXT_MATCH => all | SLOT | ONE | TEXT | MORE | most(u8::MAX),
+        op::IN_NETWORK => all | SLOT | ONE | TEXT | most(u8::MAX),
+        op::TIME_COMPARE => all | SLOT | COUNT_B | INT | MORE | most(7),
         op::NOW_AT_LEAST => YES | NO | ONE | INT | most(u8::MAX),
         op::ROLLOUT => all | MORE | most(u8::MAX),
         op::SPLIT => NO | UNKNOWN | MORE | most(u8::MAX),
@@ -272,6 +284,7 @@ impl Nodes<'_> {
             op::CALL => self.is_target(index, a),
             op::TEXT_IN => flags == 0 || self.sorted(a, b),
             op::NUMBER_COMPARE | op::COMPARE_CONST => flags >= 1,
+            op::TIME_COMPARE => flags >= 1 && b == 2,
             op::COMPARE => flags >= 1 && (a == 2 || a == 3),
             op::SUBTRACT => a == 1 || a == 2,
             op::VERSION => flags & 8 == 0 && prefix <= 2 && (prefix == 0 || flags < 8) && (prefix > 0 || flags & 7 > 0),

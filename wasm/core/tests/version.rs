@@ -7,7 +7,7 @@ use pyflagwasm_core::version::{numeric_matches, SemVer};
 
 fn compare(one: &str, other: &str) -> Ordering {
     let [one, other] = [one, other].map(|text| SemVer::parse(text.as_bytes()).expect("readable"));
-    one.compare(&other)
+    one.compare(&other, false)
 }
 
 #[test]

@@ -6,8 +6,8 @@
 use super::row::{how, op as prepared, Row, EXACT, MOST_MEMBERS, MOST_PLACES, TYPED};
 use super::{words, Lane};
 use crate::abi::{
-    bucket_at, decision_layout, encoding, error_code, kind, node_at, op, order, part_at, part_kind, reason,
-    request_layout, value_at, version_dialect,
+    bucket_at, decision_layout, encoding, error_code, hash_algorithm, kind, node_at, op, order, part_at, part_kind,
+    reason, request_layout, value_at, version_dialect,
 };
 use crate::config::{Node, View};
 use crate::hash::Murmur3;
@@ -83,6 +83,10 @@ fn bucket(view: &View<'_>, record: &[u8]) -> Row {
     if byte(bucket_at::FLAGS) & 1 != 0 {
         flags |= how::NOT_EMPTY;
     }
+    let digest = byte(bucket_at::ALGORITHM) != hash_algorithm::MURMUR3X86;
+    if digest {
+        flags |= how::DIGEST;
+    }
     let (first, count) = (u32_at(record, bucket_at::FIRST_PART), u32_at(record, bucket_at::PART_COUNT));
     let mut hash = Murmur3::new(u32_at(record, bucket_at::SEED));
     let (mut slot, mut behind) = (None, &[][..]);
@@ -98,7 +102,10 @@ fn bucket(view: &View<'_>, record: &[u8]) -> Row {
         }
         let literal = text_of(view, constant(view, arg));
         if slot.is_some() {
-            if !behind.is_empty() || literal.len() > 8 || (backslash && !literal.is_ascii()) {
+            if !behind.is_empty()
+                || literal.len() > if digest { MOST_LITERAL } else { 8 }
+                || (backslash && !literal.is_ascii())
+            {
                 return [0; 4];
             }
             behind = literal;
@@ -113,7 +120,7 @@ fn bucket(view: &View<'_>, record: &[u8]) -> Row {
     let (hash, tail, len) = hash.state();
     match slot {
         Some(slot) if count <= 4 => [
-            u64::from(flags) | HASHED | slot_at(slot) << 16,
+            u64::from(flags) | HASHED | slot_at(slot) << 16 & 0xFFFF_0000 | u64_at(record, bucket_at::MODULUS) << 32,
             u64::from(hash) | u64::from(tail) << 32,
             u64::from(len) | (behind.len() as u64) << 32,
             words::eight(behind, 0),
@@ -206,8 +213,8 @@ fn node(view: &View<'_>, buckets: &[Row], tables: &mut Tables<'_>, node: Node<'_
 /// Whether `next` hashes nothing but the slot of `node`.
 #[inline(always)]
 fn hashes(buckets: &[Row], next: Node<'_>, node: Node<'_>) -> bool {
-    let slot = buckets.get(next.a() as usize).map_or(0, |bucket| bucket[0] >> 16);
-    matches!(next.op(), op::SPLIT | op::ROLLOUT) && slot == slot_at(u32::from(node.slot()))
+    let slot = buckets.get(next.a() as usize).map_or(0, |bucket| bucket[0] as u32 >> 16);
+    matches!(next.op(), op::SPLIT | op::ROLLOUT) && u64::from(slot) == slot_at(u32::from(node.slot()))
 }
 
 #[inline(always)]
@@ -262,7 +269,8 @@ fn version(view: &View<'_>, node: Node<'_>) -> Draft {
         },
         version => version,
     };
-    if node.b() & 0xFFFF != 1 || version == words::NO_VERSION {
+    let strict = dialect >= version_dialect::STRICT_SEM_VER;
+    if strict || node.b() & 0xFFFF != 1 || version == words::NO_VERSION {
         return UNKNOWN;
     }
     // Of the same major version, or major and minor: the numbers behind are not compared.

@@ -34,6 +34,8 @@ pub(crate) mod how {
     pub const ASCII: u8 = 2;
     /// The empty text makes it unknown.
     pub const NOT_EMPTY: u8 = 4;
+    /// It is hashed part by part, by an algorithm other than MurmurHash3.
+    pub const DIGEST: u8 = 8;
 }
 
 /// Four words that belong together.
@@ -42,7 +44,7 @@ pub(crate) mod how {
 /// length (32 bits). Word 1: yes, a second operand. Word 2: unknown, no. Word 3: an operand.
 ///
 /// A prepared bucket: the state of the hash after the constant text before the slot. Word 0: flags, index of the slot's
-/// first word. Word 1: hash, waiting bytes. Word 2: bytes hashed so far, length of the text behind the slot. Word 3: that
+/// first word, the modulus (32 bits; 0 if there is none). Word 1: hash, waiting bytes. Word 2: bytes hashed so far, length of the text behind the slot. Word 3: that
 /// text, up to eight bytes.
 pub type Row = [u64; 4];
 
