@@ -385,7 +385,7 @@ impl<'a> Machine<'a> {
     }
 
     /// The bytes of a text that is not in the arena.
-    #[inline(always)]
+    #[inline(never)]
     pub(crate) fn fixed_text(&self, value: Value) -> &'a [u8] {
         let heap = match value.space() {
             space::CONFIG => self.config.heap,
