@@ -31,10 +31,10 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 from golden_models import asks, at, flags  # noqa: E402
 from patterns import Patterns  # noqa: E402
 
-from pyflagwasm.config.compile import compile_model  # noqa: E402
 from pyflagwasm.config import regex  # noqa: E402
-from pyflagwasm.config.regex import program as program_module  # noqa: E402
+from pyflagwasm.config.compile import compile_model  # noqa: E402
 from pyflagwasm.config.regex import Pattern, PatternError, UnsupportedPattern, compile_pattern  # noqa: E402
+from pyflagwasm.config.regex import program as program_module  # noqa: E402
 from pyflagwasm.runtime.decode import unpack  # noqa: E402
 from pyflagwasm.runtime.encode import Encoder  # noqa: E402
 from pyflagwasm.runtime.instance import Instance  # noqa: E402

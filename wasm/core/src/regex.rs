@@ -153,7 +153,7 @@ impl<'a> Program<'a> {
                 *state = thread;
                 return done;
             }
-            if let Some(mark) = room.get_mut(thread).filter(|mark| **mark == 0) {
+            if let Some(mark) = room.get_mut(thread).filter(|mark| thread > 0 && **mark == 0) {
                 *mark = 1;
                 done = done.wrapping_add(1);
                 let (a, b) = (self.target(thread, 0), self.target(thread, 1));
