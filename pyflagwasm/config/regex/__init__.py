@@ -15,7 +15,7 @@ from ..._abi import Op
 from ..model import JSON, AnyOf, Condition, Slot, Test
 from . import characters, python, rust
 from .literals import tests, trimmed
-from .program import assemble
+from .program import Program
 from .sets import CodeSet
 from .tree import Node, PatternError, UnsupportedPattern
 
@@ -55,6 +55,6 @@ def compile_pattern(pattern: str, dialect: Dialect, *, ignore_case: bool = False
         plain = tests(tree)
         if plain is not None:
             return Pattern(tuple((op, tuple(constants)) for op, constants in plain.items()))
-        return Pattern(((Op.TEXT_MATCH, (assemble(tree, word),)),))
+        return Pattern(((Op.TEXT_MATCH, (Program.of(pattern, tree, word),)),))
     except RecursionError:
         raise UnsupportedPattern("the pattern nests too deep") from None

@@ -16,8 +16,20 @@ _LOOKS: Final = 1
 """Bit 0 of a set that is one of neighbours: the end of a text is in no set of classes, and nothing is numbered 0."""
 
 
-def assemble(node: Node, word: Callable[[], CodeSet]) -> bytes:
-    """The program of a tree. Raises UnsupportedPattern if it is too large for either form."""
+class Program(bytes):
+    """Remembers the pattern that it was made from, for explanations."""
+
+    pattern: str
+
+    @classmethod
+    def of(cls, pattern: str, node: Node, word: Callable[[], CodeSet]) -> Program:
+        """The program of a tree. Raises UnsupportedPattern if it is too large for either form."""
+        program = cls(_assembled(node, word))
+        program.pattern = pattern
+        return program
+
+
+def _assembled(node: Node, word: Callable[[], CodeSet]) -> bytes:
     threads = build(node, word)
     sets: list[int] = []
     table = tabulate(threads)

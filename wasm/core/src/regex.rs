@@ -5,7 +5,7 @@
 use crate::abi::{error_code, kind};
 use crate::config::Node;
 use crate::machine::Machine;
-use crate::read::{put, slice, u16_at, u32_at, u64_at};
+use crate::read::{slice, u16_at, u32_at, u64_at};
 
 /// Where the classes of ASCII begin, and the ranges behind them.
 const ASCII: usize = 8;
@@ -14,7 +14,7 @@ const RANGES: usize = ASCII + 128;
 const MATCHED: usize = 1;
 const FIRST: usize = 2;
 /// Units of work for a step of the budget. A character is one, or four if it is not ASCII; so is each instruction.
-const UNITS: usize = 8;
+const UNITS: usize = 4;
 
 /// A program's parts.
 struct Program<'a> {
@@ -144,6 +144,8 @@ impl<'a> Program<'a> {
         let (here, there) = if threads.odd { (far, near) } else { (near, far) };
         let after = self.byte(self.beside.wrapping_add(class));
         let look = threads.before.wrapping_mul(8).wrapping_add(after);
+        let first_set = self.set(0);
+        let size = self.set(1).wrapping_sub(first_set);
         let room = &mut *threads.room;
         room.iter_mut().take(behind).for_each(|mark| *mark = 0);
         let (mut height, mut waiting, mut done) = (threads.waiting, 0_usize, behind / 64);
@@ -156,12 +158,13 @@ impl<'a> Program<'a> {
             if let Some(mark) = room.get_mut(thread).filter(|mark| thread > 0 && **mark == 0) {
                 *mark = 1;
                 done = done.wrapping_add(1);
-                let (a, b) = (self.target(thread, 0), self.target(thread, 1));
+                let row = u32_at(self.bytes, self.body.wrapping_add(thread.wrapping_sub(FIRST).wrapping_mul(4)));
+                let (a, b) = ((row & 0xFFFF) as usize, (row >> 16) as usize);
                 if b < behind {
                     push(room, here, &mut height, b);
                     push(room, here, &mut height, a);
                 } else {
-                    let set = self.set(b.wrapping_sub(behind));
+                    let set = first_set.wrapping_add(b.wrapping_sub(behind).wrapping_mul(size));
                     let looks = self.byte(set) & 1 != 0;
                     let bit = if looks { look } else { class };
                     if self.byte(set.wrapping_add(bit / 8)) >> (bit & 7) & 1 != 0 {
@@ -210,7 +213,10 @@ struct Threads<'a> {
 
 #[inline(never)]
 fn push(room: &mut [u8], stack: usize, height: &mut usize, thread: usize) {
-    put(room, stack.wrapping_add(height.wrapping_mul(2)), &(thread as u16).to_le_bytes());
+    let at = stack.wrapping_add(height.wrapping_mul(2));
+    if let Some(Ok(room)) = room.get_mut(at..at.wrapping_add(2)).map(<&mut [u8; 2]>::try_from) {
+        *room = (thread as u16).to_le_bytes();
+    }
     *height = height.wrapping_add(1);
 }
 
