@@ -124,7 +124,8 @@ REGEX = flags(  # without what depends on a version of Unicode
 )
 SPELLED = (
     "", "a", "b\n", "\u00e9\u65e5:x", "a:x\n", "a:x\n\n", "a\U0001f600b", "aac\naa\n", "-x1y", "xy\u00e9", "ab" * 12,
-    "a" + "b" * 14, "\U0001f600a" + "b" * 14, "b\naa" + "ab" * 7 + "\nc", "a\U0001f600\n", "x", "xz\n", "yz\n\n", "cc", "\n.org",
+    "a" + "b" * 14, "\U0001f600a" + "b" * 14, "b\naa" + "ab" * 7 + "\nc", "a\U0001f600\n", "x", "xz\n", "yz\n\n", "cc",
+    "\n.org",
 )  # fmt: skip
 
 VERSIONS = flags(

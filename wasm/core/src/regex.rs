@@ -143,7 +143,7 @@ impl<'a> Program<'a> {
         let (near, far) = (behind, behind.wrapping_mul(5));
         let (here, there) = if threads.odd { (far, near) } else { (near, far) };
         let after = self.byte(self.beside.wrapping_add(class));
-        let look = threads.before.wrapping_mul(8).wrapping_add(after);
+        let look = threads.before << 3 & 56 | after & 7;
         let first_set = self.set(0);
         let size = self.set(1).wrapping_sub(first_set);
         let room = &mut *threads.room;
