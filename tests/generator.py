@@ -16,6 +16,7 @@ from fbs_generated.Op import Op
 from fbs_generated.PartKind import PartKind
 from fbs_generated.VersionDialect import VersionDialect
 from generator_values import ValueGenerator
+from patterns import some_program
 from programs import Assembler, Label
 from reference_input import ENCODINGS
 from samples import some_network, some_request, some_text, some_value
@@ -196,7 +197,7 @@ class Generator(ValueGenerator):
 
     def predicate(self, yes: Label, no: Label, unknown: Label) -> None:
         rng, to, out = self.rng, {"yes": yes, "no": no, "unknown": unknown}, self.out
-        op = rng.choice([op for op in range(Op.KindIn, Op.TimeCompare + 1) if op != Op.TextMatch])
+        op = rng.randrange(Op.KindIn, Op.TimeCompare + 1)
         if op in (Op.KindIn, Op.Truthy):
             out.emit(op, slot=self.any_slot(), a=rng.getrandbits(8) if op == Op.KindIn else 0, yes=yes, no=no)
         elif op in (Op.TextIn, Op.TextPrefix, Op.TextSuffix, Op.TextContains):
@@ -214,6 +215,10 @@ class Generator(ValueGenerator):
             orders = 7 if same else rng.randrange(1, 8)
             slot = self.slot(rng.choice(("version", "version", "number")))
             out.emit(op, dialect << 4 | orders, slot, first, count | same << 16, **to)
+        elif op == Op.TextMatch:
+            program = out.constant(some_program(rng))
+            self.raw.add(out.values[program])
+            out.emit(op, 0, self.slot("text"), program, **to)
         elif op == Op.InNetwork:
             networks = b"".join(some_network(rng) for _ in range(rng.randrange(4)))
             networks = networks[: rng.randrange(len(networks) + 1)] if rng.random() < 0.2 else networks

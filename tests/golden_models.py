@@ -13,6 +13,7 @@ from typing import Any, get_args
 from pyflagwasm._abi import Encoding, ErrorCode, HashAlgorithm, LoopKind, Op, Order, Reason, TimeUnit, VersionDialect
 from pyflagwasm.config import model as m
 from pyflagwasm.config.formats import load
+from pyflagwasm.config.regex import Dialect, compile_pattern
 
 EXAMPLES = Path(__file__).parents[1] / "pyflagwasm" / "examples"
 NOW_US = 1_700_000_000_123_456
@@ -104,6 +105,27 @@ OPERANDS: tuple[Any, ...] = (
     None, False, True, 1, 1.5, 2**53 + 1, -(2**63), float("inf"), "", "x", "日本", "aé😀", "\uffff", "1", [],
     ["x", 1.0], [1, {"k": "日"}], {}, {"x": {"y": [None]}}, "10.9.8.7", "::ffff:1.2.3.4", "2023-11-14T22:13:20.5Z",
     "2023-11-14t23:13:20.50001+01:00",
+)  # fmt: skip
+
+
+def matches(pattern: str, dialect: Dialect) -> Rules:
+    return asks(compile_pattern(pattern, dialect).condition(at("a"), None))
+
+
+REGEX = flags(  # without what depends on a version of Unicode
+    table=matches("[a-z\u00e9\u65e5-\u6708]+:x$", "python"),
+    anchored=matches(r"^(?:[ab]|\U0001f600)+\z", "rust"),
+    lines=matches(r"(?m)^a+$|(?a:\b)x\d?y\b", "python"),
+    threads=matches("(?:a|b)*a(?:a|b){14}", "rust"),
+    looking=matches(r"(?m)^(?:a|b)*a(?:a|b){14}$|(?-u:\b)\x{1F600}\n", "rust"),
+    literal=matches("^(?:x|y)z?$", "python"),
+    suffix=matches(r".*\.org$|^c{2}", "rust"),
+    never=matches("a^", "python"),
+)
+SPELLED = (
+    "", "a", "b\n", "\u00e9\u65e5:x", "a:x\n", "a:x\n\n", "a\U0001f600b", "aac\naa\n", "-x1y", "xy\u00e9", "ab" * 12,
+    "a" + "b" * 14, "\U0001f600a" + "b" * 14, "b\naa" + "ab" * 7 + "\nc", "a\U0001f600\n", "x", "xz\n", "yz\n\n", "cc",
+    "\n.org",
 )  # fmt: skip
 
 VERSIONS = flags(
@@ -316,6 +338,10 @@ GOLDEN: dict[str, Golden] = {
     "predicates": Golden(
         "Each predicate on a slot, with operands of every kind; values of several shapes in the request's heap.",
         PREDICATES, at_now({}, *({"a": operand, "b": False, "c": 0} for operand in OPERANDS)),
+    ),
+    "regex": Golden(
+        "Regular expressions of both dialects: tables, threads, what is beside a position, literals.",
+        REGEX, at_now({}, {"a": 1}, *({"a": text} for text in SPELLED)),
     ),
     "versions": Golden(
         "Semantic versions, strict ones, and the three dialects of dotted numbers.",

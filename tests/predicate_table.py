@@ -7,6 +7,7 @@ and a request. Operations on the value stack are in operation_table.py.
 from __future__ import annotations
 
 import math
+import struct
 from typing import Any, NamedTuple
 
 from fbs_generated.Kind import Kind
@@ -35,6 +36,23 @@ class P(NamedTuple):
 QUIRK, CLEAN, RAW, STRICT, BUILD = 2 << 4, 1 << 4, 3 << 4, 4 << 4, 5 << 4
 TEN = b"\4\x08\n\0\0\0"
 TEXTS = (Op.TextIn, Op.TextPrefix, Op.TextSuffix, Op.TextContains)
+
+
+def program(rows: list[tuple[int, ...]], sets: bytes = b"") -> bytes:
+    """Class 0 is the end, 1 the last newline, 2 a bar, 3 U+00E9 to U+4DFF, 4 all else; each is its own neighbour."""
+    characters = bytes(2 if chr(code) == "|" else 4 for code in range(128))
+    ranges = [128 << 11 | 4, 0xE9 << 11 | 3, 0x4E00 << 11 | 4]
+    head = struct.pack("<4H128s3I", 5, len(ranges), len(rows), len(sets) // 8, characters, *ranges)
+    return head + b"".join(struct.pack(f"<{len(row)}H", *row) for row in rows) + bytes(range(8, 13)) + sets
+
+
+# A bar before the end, the last newline, another bar, or something of class 3.
+BAR_TABLE = program([(0, 2, 3, 2, 2), (1, 1, 1, 1, 2)])
+# A bar before the end or something of class 3; or a last newline that is all there is.
+BAR_THREADS = program(
+    [(3, 4), (5, 6), (1, 7), (1, 8)],
+    struct.pack("<3Q", 1 << 2, 1 | 1 << 8 * 0 + 1, 1 | 1 << 8 * 2 + 0 | 1 << 8 * 2 + 3),
+)
 
 PREDICATES = [
     *(P(Op.KindIn, v, [], "yes", mask=1 << k) for k, v in enumerate([MISSING, None, True, 1, 1.0, "", [], {}])),
@@ -107,6 +125,11 @@ PREDICATES = [
     P(Op.Version, "1.2.3+b", ["1.2.3"], "yes", BUILD | GT),
     P(Op.Version, "1.2.3+01", ["1.2.3+1"], "yes", BUILD | GT),
     P(Op.Version, "1.2.3+1", ["1.2.3+b"], "yes", BUILD | LT),
+    *(P(Op.TextMatch, v, [p], "unknown") for v in (MISSING, None, 1, ["|"]) for p in (BAR_TABLE, BAR_THREADS)),
+    *(P(Op.TextMatch, v, [BAR_TABLE], "yes") for v in ("|", "a||b", "|\n", "\U0001f600|\u00e9", "|\u4dff")),
+    *(P(Op.TextMatch, v, [BAR_TABLE], "no") for v in ("", "a", "|\n\n", "|\u00e8", "|\u4e00", "|\x80", "|\U0001f600")),
+    *(P(Op.TextMatch, v, [BAR_THREADS], "yes") for v in ("|", "a|", "||", "|\u00e9a", "\n", "|a|\u4dff")),
+    *(P(Op.TextMatch, v, [BAR_THREADS], "no") for v in ("", "|a", "|\n", "\n\n", "a\n", "|\u4e00")),
     *(
         P(Op.InNetwork, v, [TEN], "unknown")
         for v in (MISSING, 10, "", "10.0.0", "010.0.0.1", "1::2::3", "1:2:3:4:5:6:7")

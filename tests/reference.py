@@ -255,7 +255,7 @@ class Run(SlotPredicates, StackOperations):
         murmur, modulus = bucket.Algorithm() == HashAlgorithm.Murmur3x86, bucket.Modulus()
         hashed = rv.murmur3(key, bucket.Seed()) if murmur else reference_texts.digest(bucket.Algorithm(), key)
         chosen = hashed % modulus if modulus else hashed
-        self.hash = -(-chosen * 2**32 // modulus) if modulus else hashed
+        self.hash = math.ceil(chosen * 2.0**32 / modulus) if modulus else hashed
         self.noted = (Kind.Int, self.hash)
         return chosen
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from typing import Any, NamedTuple
 
+import reference_regex
 from fbs_generated.Config import Config
 from fbs_generated.Encoding import Encoding
 from fbs_generated.ErrorCode import ErrorCode
@@ -129,11 +130,13 @@ TARGETS = {
     **dict.fromkeys("KindIn Truthy EqualConst CompareConst InConst ContainsConst NowAtLeast".split(), ("yes", "no")),
     **dict.fromkeys(("BranchTruthy", "BranchKeep", "BranchBlank", "IterateBegin"), ("yes", "no")),
     **dict.fromkeys("TextIn TextPrefix TextSuffix TextContains".split(), ("yes", "no", "unknown")),
-    **dict.fromkeys("NumberCompare BoolIn Version InNetwork TimeCompare Rollout".split(), ("yes", "no", "unknown")),
+    **dict.fromkeys(
+        "NumberCompare BoolIn Version TextMatch InNetwork TimeCompare Rollout".split(), ("yes", "no", "unknown")
+    ),
 }
 """The targets that an operation uses; ("yes",) for those that are not here."""
 
-CONSTANT_AT_A = "EqualConst CompareConst ContainsConst InNetwork NowAtLeast PushConst".split()
+CONSTANT_AT_A = "EqualConst CompareConst ContainsConst TextMatch InNetwork NowAtLeast PushConst".split()
 CONSTANTS_FROM_A = (
     "DecideText TextIn TextPrefix TextSuffix TextContains NumberCompare Version InConst TimeCompare Path".split()
 )
@@ -150,7 +153,8 @@ MOST_FLAGS = {
 ANYTHING = tuple(range(Kind.Null, Kind.Object + 1))
 KINDS = {
     **dict.fromkeys(
-        "DecideText TextIn TextPrefix TextSuffix TextContains Version InNetwork Path Fractional".split(), (Kind.Text,)
+        "DecideText TextIn TextPrefix TextSuffix TextContains Version TextMatch InNetwork Path Fractional".split(),
+        (Kind.Text,),
     ),
     **{"NumberCompare": (Kind.Int, Kind.Float), **dict.fromkeys(("NowAtLeast", "TimeCompare"), (Kind.Int,))},
 }
@@ -238,6 +242,10 @@ def _good_constants(config: Any, node: Node) -> bool:
     stored = [config.Values(i) for i in range(node.a, node.a + count)]
     if node.name == "Fractional":
         stored = [config.Values(node.b)]
+    if node.name == "TextMatch" and stored[0].Kind() == Kind.Text:
+        begins = stored[0].Bits()
+        heap = bytes(config.Heap(i) for i in range(begins, min(begins + stored[0].Len(), config.HeapLength())))
+        return reference_regex.is_program(heap)
     if node.name == "TextIn" and node.flags:
         heap = bytes(config.Heap(i) for i in range(config.HeapLength()))
         texts = [heap[value.Bits() : value.Bits() + value.Len()] for value in stored]

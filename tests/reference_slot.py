@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+import reference_regex
 import reference_texts
 import reference_values as rv
 from fbs_generated.Kind import Kind
@@ -90,6 +91,9 @@ class SlotPredicates:
 
     def test_ContainsConst(self: Any, node: Node, slot: Value) -> bool:
         return rv.contains(null_if_missing(slot), self.constant(node.a))
+
+    def test_TextMatch(self: Any, node: Node, slot: Value) -> bool | None:
+        return reference_regex.finds(self.constant(node.a), slot.decode()) if isinstance(slot, bytes) else None
 
     def test_InNetwork(self: Any, node: Node, slot: Value) -> bool | None:
         where = reference_texts.address(slot) if isinstance(slot, bytes) else None

@@ -169,7 +169,7 @@ class Walk:
     def predicate(self, node: Node) -> int:
         mask = node.a if node.op in (Op.KIND_IN, Op.BOOL_IN) else 0
         constants: list[Any] = []
-        if node.op in (Op.EQUAL_CONST, Op.CONTAINS_CONST, Op.IN_NETWORK):
+        if node.op in (Op.EQUAL_CONST, Op.CONTAINS_CONST, Op.TEXT_MATCH, Op.IN_NETWORK):
             constants = [self.compiled.values[node.a]]
         elif not mask:
             constants = self.compiled.run(node)

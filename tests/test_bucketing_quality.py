@@ -53,9 +53,9 @@ KINDS = {
     "digests": lambda i: blake2b(str(i).encode(), digest_size=16).hexdigest(),
 }
 DEPENDENT = {*(("FNV-1a % 1000", kind) for kind in KINDS), ("murmur3 % 1000, seeded", "numbers")}
-"""What is not independent from flag to flag by the vendors' choice of hash. What FNV-1a makes of a user before it comes to
-the flag is the same for all flags, which is why GrowthBook has a second version; murmur3 of eight digits in a row shows
-it among a million of them only."""
+"""What is not independent from flag to flag by the vendors' choice of hash. What FNV-1a makes of a user before it
+comes to the flag is the same for all flags, which is why GrowthBook has a second version; murmur3 of eight digits in a
+row shows it among a million of them only."""
 
 
 def cuts(bucket: m.Bucket, shares: list[int], whole: int) -> m.Action:

@@ -7,6 +7,7 @@ import pytest
 from pyflagwasm._abi import Encoding, ErrorCode, LoopKind, Op, Order, TimeUnit, VersionDialect
 from pyflagwasm.config import model as m
 from pyflagwasm.config import wording
+from pyflagwasm.config.regex import compile_pattern
 from pyflagwasm.runtime.views import VIEWS
 
 KEY = m.Slot("targeting_key")
@@ -36,6 +37,7 @@ AGE_VALUE = m.SlotValue(AGE)
         (m.Test(Op.VERSION, AGE, ("1.2",), flags=6), 'age as a version is at least "1.2"'),
         (m.Test(Op.VERSION, AGE, ("1",), VersionDialect.NUMERIC_RAW << 4 | 1), 'age as a version is less than "1"'),
         (m.Test(Op.VERSION, AGE, ("1.2",), extra=1), 'age has the same major version as "1.2"'),
+        (m.Test(Op.TEXT_MATCH, AGE, compile_pattern("[ab]c+d", "rust").tests[0][1]), 'age matches "[ab]c+d"'),
         (m.Test(Op.EQUAL_CONST, AGE, ("x" * 99,)), f'age loosely equals "{"x" * 56}...'),
         (m.Test(Op.EQUAL_CONST, AGE, (True,), flags=1), "age equals true"),
         (m.Test(Op.IN_CONST, AGE, (1, None)), "age is one of 1, null"),

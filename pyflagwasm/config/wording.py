@@ -166,6 +166,8 @@ def _predicate(test: Test) -> str:
             return f"has the same {'major and minor' if test.extra == 2 else 'major'} version as {constants}"
         case Op.VERSION:
             return f"as a version {_ORDERS[test.flags & 7]} {constants}"
+        case Op.TEXT_MATCH:
+            return f"matches {_listed(program.pattern for program in test.constants)}"
         case Op.EQUAL_CONST:
             return f"{'equals' if test.flags & 1 else 'loosely equals'} {constants}"
         case _:

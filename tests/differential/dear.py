@@ -25,6 +25,7 @@ from golden_models import KEY, apply, asks, at, checks, flags, slot  # noqa: E40
 from pyflagwasm._abi import Encoding, LoopKind, Op  # noqa: E402
 from pyflagwasm.config import model as m  # noqa: E402
 from pyflagwasm.config.compile import compile_model  # noqa: E402
+from pyflagwasm.config.regex import compile_pattern  # noqa: E402
 from pyflagwasm.errors import GuestTrapError  # noqa: E402
 from pyflagwasm.runtime.decode import unpack  # noqa: E402
 from pyflagwasm.runtime.encode import Encoder  # noqa: E402
@@ -42,6 +43,10 @@ def truth(op: Op, *args: Any, flags: int = 0) -> m.Truth:
 
 def shares(generation: int, *args: m.Value) -> m.Truth:
     return m.Truth(m.Fractional((*args, m.Constant(["a", 1])), "flag", KEY, generation))
+
+
+def matched(pattern: str) -> m.Condition:
+    return compile_pattern(pattern, "rust").condition(at("t"), None)
 
 
 def bucket(*parts: Any, encoding: Encoding = Encoding.UTF8) -> m.InRollout:
@@ -82,6 +87,8 @@ RULES: dict[str, tuple[m.Condition, Any, Any]] = {
     "many parts": (checks(Op.TEXT_CONTAINS, "t", *SHORT_VERSIONS), "ab" * 10_000, None),
     "numbers": (checks(Op.NUMBER_COMPARE, "t", *range(20_000), flags=2), -1, None),
     "members": (checks(Op.IN_CONST, "t", *LONG_TEXTS), LONG + "zz", None),
+    "expression as a table": (matched("\\w+@[a-f]"), "\u00e9" * 20_000, None),
+    "expression as threads": (matched("(?:a|b)*a(?:a|b){4000}c"), LONG, None),
     "semantic versions, long": (versions(0, *(PRE + f"b{n}" for n in range(60))), PRE + "c", None),
     "semantic versions, many": (versions(0, *SHORT_VERSIONS), PRE + "c", None),
     "dotted numbers, clean": (versions(1, *SHORT_VERSIONS), "1." * 10_000 + "1", None),

@@ -20,9 +20,9 @@ AUTO: Final = "auto"
 Loader: TypeAlias = Callable[[object, Mapping[str, Any]], Model]
 
 
-def _lazily(module: str) -> Loader:
+def _lazily(module: str, name: str = "load") -> Loader:
     def load_document(document: object, options: Mapping[str, Any]) -> Model:
-        loader: Loader = import_module(f".{module}", __name__).load
+        loader: Loader = getattr(import_module(f".{module}", __name__), name)
         return loader(document, options)
 
     return load_document
@@ -31,6 +31,9 @@ def _lazily(module: str) -> Loader:
 FORMATS: Final[dict[str, Loader]] = {
     "flagd": _lazily("flagd"),
     "devcycle": _lazily("devcycle"),
+    "eppo": _lazily("eppo"),
+    "datadog": _lazily("eppo", "load_datadog"),
+    "growthbook": _lazily("growthbook"),
     "unleash": _lazily("unleash"),
 }
 """What reads which format."""
@@ -67,10 +70,14 @@ def detect(document: object) -> str:
     """The format of a parsed document. Raises ConfigError if it is none of them."""
     if not isinstance(document, dict):
         raise ConfigError(ROOT, f"a configuration must be an object, not {kind(document)}")
+    if all(name in document for name in ("createdAt", "environment", "flags")):
+        return "eppo"
     if isinstance(document.get("flags"), (dict, list)):
         return "flagd"
     if all(name in document for name in ("project", "features", "variables")):
         return "devcycle"
+    if _is_growthbook(document):
+        return "growthbook"
     if "version" in document and isinstance(document.get("features"), list):
         return "unleash"
     if isinstance(document.get("events"), list):
@@ -78,6 +85,16 @@ def detect(document: object) -> str:
     raise ConfigError(
         ROOT,
         "cannot tell the format: flagd has `flags` (an object or an array), devcycle has `project`, `features` and "
-        "`variables`, unleash has `version` and `features` (an array), or `events`; "
+        "`variables`, eppo and datadog have `createdAt`, `environment` and `flags`, growthbook has `features` (an "
+        "object) or nothing but features, unleash has `version` and `features` (an array), or `events`; "
         f"name one of {', '.join(FORMATS)} as the format if the document is meant to be of it",
+    )
+
+
+def _is_growthbook(document: Mapping[str, Any]) -> bool:
+    """A payload with its features by key, or encrypted, or a bare mapping of features."""
+    if isinstance(document.get("features"), dict) or isinstance(document.get("encryptedFeatures"), str):
+        return True
+    return bool(document) and all(
+        isinstance(each, dict) and ("defaultValue" in each or "rules" in each) for each in document.values()
     )

@@ -18,9 +18,9 @@ impl<'a> Machine<'a> {
             Some(&hash_algorithm::MURMUR3X86) => self.murmur(spec),
             _ => self.digest(spec),
         }?;
-        let modulus = u32_at(spec, bucket_at::MODULUS);
-        self.bucket = remembered(hash, modulus);
-        Some(hash.checked_rem(modulus).unwrap_or(hash))
+        let (bucket, kept) = reduced(hash, u32_at(spec, bucket_at::MODULUS));
+        self.bucket = kept;
+        Some(bucket)
     }
 
     /// By an algorithm that hashes text alone.
@@ -143,15 +143,17 @@ pub(crate) fn digest_of(config: &View<'_>, index: usize, text: &[u8]) -> u32 {
     hash.finish()
 }
 
-/// What is kept of a bucket for the decision and the trace: where it lies, 2^32 being the whole range.
+/// The bucket that a hash is in, and what is kept of it for the decision and the trace: where it lies, 2^32 being the
+/// whole range. In doubles, because a division of 64 bits takes as long as hashing.
 #[inline(always)]
-pub(crate) fn remembered(hash: u32, modulus: u32) -> u64 {
+pub(crate) fn reduced(hash: u32, modulus: u32) -> (u32, u64) {
     match hash.checked_rem(modulus) {
-        None => BUCKETED | u64::from(hash),
+        None => (hash, BUCKETED | u64::from(hash)),
         Some(bucket) => {
-            let modulus = u64::from(modulus);
-            let position = (u64::from(bucket) << 32).wrapping_add(modulus).wrapping_sub(1) / modulus;
-            BUCKETED | position
+            let position = f64::from(bucket) * 4_294_967_296.0 / f64::from(modulus);
+            let floor = position as u32;
+            let above = u64::from(f64::from(floor) < position);
+            (bucket, BUCKETED | u64::from(floor).wrapping_add(above))
         }
     }
 }

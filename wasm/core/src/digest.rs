@@ -3,7 +3,6 @@
 //! One streaming form for all of them, chosen by a number of the configuration; what is hashed is the caller's business.
 
 use crate::abi::hash_algorithm;
-use crate::decimal;
 
 /// A hash of texts that come in pieces; each piece is whole UTF-8.
 ///
@@ -43,8 +42,11 @@ const SINES: [u32; 64] = [
     0xF429_2244, 0x432A_FF97, 0xAB94_23A7, 0xFC93_A039, 0x655B_59C3, 0x8F0C_CC92, 0xFFEF_F47D, 0x8584_5DD1,
     0x6FA8_7E4F, 0xFE2C_E6E0, 0xA301_4314, 0x4E08_11A1, 0xF753_7E82, 0xBD3A_F235, 0x2AD7_D2BB, 0xEB86_D391,
 ];
-/// Four rotations for each round, a byte each.
-const SHIFTS: [u32; 4] = [0x1611_0C07, 0x140E_0905, 0x1710_0B04, 0x150F_0A06];
+
+#[inline(always)]
+fn fnv(hash: u32, unit: u32) -> u32 {
+    (hash ^ unit).wrapping_mul(FNV_PRIME)
+}
 
 impl Digest {
     /// A hash of nothing so far, by a `HashAlgorithm` other than MurmurHash3.
@@ -58,32 +60,35 @@ impl Digest {
     #[inline(never)]
     pub fn update(&mut self, text: &[u8]) {
         if self.algorithm == hash_algorithm::MD5 {
-            return text.iter().for_each(|byte| self.push(*byte));
+            return self.update_md5(text);
         }
-        let mut point = 0;
-        for (index, byte) in text.iter().enumerate() {
+        let (mut hash, mut point, mut rest) = (self.state[0], 0, text);
+        while let [byte, after @ ..] = rest {
+            rest = after;
             point = match byte {
+                0..=0x7F => u32::from(*byte),
                 0x80..=0xBF => point << 6 | u32::from(byte & 0x3F),
                 _ => u32::from(byte & (0x7F_u8.wrapping_shr(byte.leading_ones()))),
             };
-            let ends = text.get(index.wrapping_add(1)).map_or(true, |next| next & 0xC0 != 0x80);
-            if ends {
-                self.fnv(point);
+            // The last byte of a code point is one that is followed by no continuation.
+            if *byte <= 0x7F || !matches!(after, [0x80..=0xBF, ..]) {
+                hash = fnv(hash, point);
             }
         }
+        self.state[0] = hash;
     }
 
-    #[inline(always)]
-    fn fnv(&mut self, unit: u32) {
-        self.state[0] = (self.state[0] ^ unit).wrapping_mul(FNV_PRIME);
-    }
-
-    #[inline(always)]
-    fn push(&mut self, byte: u8) {
-        self.block[self.len as usize % BLOCK] = byte;
-        self.len = self.len.wrapping_add(1);
-        if self.len as usize % BLOCK == 0 {
-            self.compress();
+    fn update_md5(&mut self, text: &[u8]) {
+        let mut rest = text;
+        while !rest.is_empty() {
+            let room = self.block.get_mut(self.len as usize % BLOCK..).unwrap_or(&mut []);
+            let (now, later) = rest.split_at(room.len().min(rest.len()));
+            room.iter_mut().zip(now).for_each(|(to, byte)| *to = *byte);
+            self.len = self.len.wrapping_add(now.len() as u32);
+            rest = later;
+            if self.len as usize % BLOCK == 0 {
+                self.compress();
+            }
         }
     }
 
@@ -96,17 +101,28 @@ impl Digest {
             }
         }
         let [mut a, mut b, mut c, mut d] = self.state;
-        for (i, sine) in SINES.iter().enumerate() {
-            let (mixed, at) = match i / 16 {
-                0 => (d ^ (b & (c ^ d)), i),
-                1 => (c ^ (d & (b ^ c)), 5 * i + 1),
-                2 => (b ^ c ^ d, 3 * i + 5),
-                _ => (c ^ (b | !d), 7 * i),
+        // Four steps at a time, after which the four words are in their places again.
+        macro_rules! round {
+            ($from:literal, $times:literal, $plus:literal, $mix:expr, $shifts:expr) => {
+                let mut at = $from;
+                while at < $from + 16 {
+                    let step = |a: u32, b: u32, c: u32, d: u32, i: usize| {
+                        let word = words[($times * (at + i) + $plus) % 16];
+                        let mixed = $mix(b, c, d).wrapping_add(SINES[(at + i) % 64]).wrapping_add(word);
+                        b.wrapping_add(a.wrapping_add(mixed).rotate_left($shifts[i]))
+                    };
+                    a = step(a, b, c, d, 0);
+                    d = step(d, a, b, c, 1);
+                    c = step(c, d, a, b, 2);
+                    b = step(b, c, d, a, 3);
+                    at += 4;
+                }
             };
-            let shift = SHIFTS[i / 16 % 4] >> (i % 4 * 8);
-            let turned = a.wrapping_add(mixed).wrapping_add(*sine).wrapping_add(words[at % 16]).rotate_left(shift & 31);
-            (a, d, c, b) = (d, c, b, b.wrapping_add(turned));
         }
+        round!(0, 1, 0, |b, c, d| d ^ (b & (c ^ d)), [7, 12, 17, 22]);
+        round!(16, 5, 1, |b, c, d| c ^ (d & (b ^ c)), [5, 9, 14, 20]);
+        round!(32, 3, 5, |b, c, d| b ^ c ^ d, [4, 11, 16, 23]);
+        round!(48, 7, 0, |b: u32, c: u32, d: u32| c ^ (b | !d), [6, 10, 15, 21]);
         for (state, more) in self.state.iter_mut().zip([a, b, c, d]) {
             *state = state.wrapping_add(more);
         }
@@ -120,18 +136,24 @@ impl Digest {
         match self.algorithm {
             hash_algorithm::MD5 => {
                 let bits = u64::from(self.len).wrapping_mul(8);
+                const ENDING: [u8; BLOCK] = [0; BLOCK];
                 self.update(&[0x80]);
-                while self.len as usize % BLOCK != BLOCK - 8 {
-                    self.update(&[0]);
-                }
+                let zeros = (2 * BLOCK - 8).wrapping_sub(self.len as usize % BLOCK) % BLOCK;
+                self.update(ENDING.get(..zeros).unwrap_or(&ENDING));
                 self.update(&bits.to_le_bytes());
                 self.state[0].swap_bytes()
             }
             hash_algorithm::FNV1A_TWICE => {
-                let text = decimal::int(i64::from(self.state[0]));
-                self.state[0] = FNV_BASIS;
-                self.update(text.as_bytes());
-                self.state[0]
+                let (mut rest, mut power, mut hash) = (self.state[0], 1_000_000_000, FNV_BASIS);
+                while power > 1 && power > rest {
+                    power /= 10;
+                }
+                while power > 0 {
+                    hash = fnv(hash, rest / power + 0x30);
+                    rest %= power;
+                    power /= 10;
+                }
+                hash
             }
             _ => self.state[0],
         }

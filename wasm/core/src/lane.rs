@@ -13,7 +13,7 @@ mod row;
 pub mod words;
 
 use crate::abi::{bound_at, decision_layout, kind, order, outcome, request_layout as layout, scratch_layout, value_at};
-use crate::bucket::{admits, digest_of, percentage, remembered};
+use crate::bucket::{admits, digest_of, percentage, reduced};
 use crate::config::View;
 use crate::hash::Murmur3;
 use crate::read::{slice, u32_at, u64_at};
@@ -233,9 +233,8 @@ pub fn decide(view: &View<'_>, lane: &Lane<'_>, scratch: Scratch<'_>, flag: u32)
                     }
                     hash.finish()
                 };
-                let modulus = (record >> 32) as u32;
-                bucket = remembered(hash, modulus);
-                let hash = hash.checked_rem(modulus).unwrap_or(hash);
+                let (hash, kept) = reduced(hash, (record >> 32) as u32);
+                bucket = kept;
                 let (first, count) = ((row[1] >> 32) as u32, (head >> 32) as u32);
                 if head as u8 == op::ROLLOUT {
                     admits(percentage(view, scratch.word(layout::NOW_US / 8) as i64, first, count), hash)

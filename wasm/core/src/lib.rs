@@ -38,6 +38,7 @@ pub mod machine;
 pub mod network;
 mod predicate;
 pub mod read;
+pub mod regex;
 pub mod request;
 mod stack;
 pub mod text;

@@ -212,6 +212,7 @@ impl<'a> Machine<'a> {
             op::TEXT_IN => self.text_in(node),
             op::TEXT_PREFIX | op::TEXT_SUFFIX | op::TEXT_CONTAINS => self.text_affix(node),
             op::VERSION => self.version(node),
+            op::TEXT_MATCH => self.text_match(node),
             op::SPLIT => return self.split(node),
             op::KIND_IN => Some(node.a() >> (self.slot(node.slot()).kind() & 31) & 1 != 0),
             op::NUMBER_COMPARE => self.number_compare(node),
@@ -384,7 +385,7 @@ impl<'a> Machine<'a> {
     }
 
     /// The bytes of a text that is not in the arena.
-    #[inline(always)]
+    #[inline(never)]
     pub(crate) fn fixed_text(&self, value: Value) -> &'a [u8] {
         let heap = match value.space() {
             space::CONFIG => self.config.heap,

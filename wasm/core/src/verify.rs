@@ -9,6 +9,7 @@ use crate::abi::{
 };
 use crate::config::{Node, Sections, View};
 use crate::read::{slice, u32_at, u64_at};
+use crate::regex::is_program;
 use crate::value::Value;
 
 type Refusal = (u8, u32);
@@ -169,7 +170,7 @@ const fn rule(op: u8) -> u32 {
         op::COMPARE_CONST => YES | NO | SLOT | ONE | ANY | MORE | most(7),
         op::IN_CONST => YES | NO | SLOT | COUNT_B | ANY | most(u8::MAX),
         op::CONTAINS_CONST => YES | NO | SLOT | ONE | ANY | most(u8::MAX),
-        op::TEXT_MATCH => all | SLOT | ONE | TEXT | most(u8::MAX),
+        op::TEXT_MATCH => all | SLOT | ONE | TEXT | MORE | most(u8::MAX),
         op::IN_NETWORK => all | SLOT | ONE | TEXT | most(u8::MAX),
         op::TIME_COMPARE => all | SLOT | COUNT_B | INT | MORE | most(7),
         op::NOW_AT_LEAST => YES | NO | ONE | INT | most(u8::MAX),
@@ -287,6 +288,7 @@ impl Nodes<'_> {
             op::COMPARE => flags >= 1 && (a == 2 || a == 3),
             op::SUBTRACT => a == 1 || a == 2,
             op::VERSION => flags & 8 == 0 && prefix <= 2 && (prefix == 0 || flags < 8) && (prefix > 0 || flags & 7 > 0),
+            op::TEXT_MATCH => self.program(a),
             op::FRACTIONAL => self.constants(b, 1, TEXT),
             op::ROLLOUT => {
                 a < self.sections.buckets.count
@@ -308,6 +310,18 @@ impl Nodes<'_> {
 
     fn is_target(&self, index: u32, target: u32) -> bool {
         target > index && target < self.sections.nodes.count
+    }
+
+    /// Whether the constant is a program of `regex.rs`.
+    #[inline(never)]
+    fn program(&mut self, constant: u32) -> bool {
+        if self.is_checked(constant, 1, TEXT | 2) {
+            return true;
+        }
+        let value = Value::read(self.view.values, at(constant, value_at::SIZE));
+        let program = slice(self.view.heap, value.at(), value.len() as usize);
+        let good = self.spend(program.len() as u32 / 32) && is_program(program);
+        self.remember(good, constant, 1, TEXT | 2)
     }
 
     /// Whether the texts are strictly ascending by bytes.

@@ -61,7 +61,7 @@ fn constant(view: &View<'_>, index: u32) -> Value {
 }
 
 /// The first eight bytes of a constant text, 0 behind its end. Most have something behind them in the heap.
-#[inline(always)]
+#[inline(never)]
 fn first_eight(view: &View<'_>, value: Value) -> u64 {
     match array::<8>(view.heap, value.at()) {
         Some(bytes) => u64::from_le_bytes(*bytes) & words::first(u64::from(value.len())),
