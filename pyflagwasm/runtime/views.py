@@ -272,6 +272,8 @@ def lookup(slot: Slot) -> tuple[str, str | None, tuple[str, ...], int] | None:
     if slot.view == "path" and slot.args:
         first, *rest = slot.args
         return first, TARGETING_KEY_ALIAS if first == TARGETING_KEY else None, tuple(rest), TAKES_ALL
+    if slot.view.startswith("unleash_"):
+        return unleash.lookup(slot.view, slot.args)
     found = growthbook.lookup(slot.view, slot.args)
     return None if found is None else (found[0], None, *found[1:])
 

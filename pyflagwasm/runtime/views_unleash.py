@@ -30,6 +30,7 @@ import random
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from .._abi import Kind
 from ..config.formats.unleash_values import instant, number, number_text
 from ..config.model import MISSING
 from .plain import EncodeError, plain
@@ -140,6 +141,14 @@ def unleash_random(context: Mapping[str, Any], args: tuple[str, ...], now_us: in
 VIEWS: Final = (
     unleash_text, unleash_lower, unleash_number, unleash_time, unleash_clock, unleash_sticky, unleash_random
 )  # fmt: skip
+
+
+def lookup(view: str, args: tuple[str, ...]) -> tuple[str, str | None, tuple[str, ...], int] | None:
+    """As views.lookup: a text at the top is the value, whatever the words; all else is for the view."""
+    names = args[:1] if view in ("unleash_text", "unleash_clock") else args[4:] if view == "unleash_sticky" else ()
+    if not names or names[0] in _NEVER_AT_THE_TOP:
+        return None
+    return names[0], _TARGETING_KEYS[0] if names[0] == "userId" else None, (), 1 << Kind.TEXT
 
 
 def reads_now(view: str, args: tuple[str, ...]) -> bool:

@@ -2,9 +2,9 @@
 
     PYFLAGWASM_UNLEASH_PYTHON=.../bin/python python tests/differential/unleash.py --pairs 50000 --seed 1
 
-The interpreter in PYFLAGWASM_UNLEASH_PYTHON must have UnleashClient 6.9. A pair is one feature with one context: whether
-it is enabled and its whole variant must agree, and so must the refusal of a document. --words client sends contexts
-through UnleashClient's own preparation. What the engine draws at random is compared as counts, at the end.
+The interpreter in PYFLAGWASM_UNLEASH_PYTHON must have UnleashClient 6.9. A pair is one feature with one context:
+whether it is enabled and its whole variant must agree, and so must the refusal of a document. --words client sends
+contexts through UnleashClient's own preparation. What the engine draws at random is compared as counts, at the end.
 The first difference that is not explained is shown, and ends the run with exit code 1.
 """
 
@@ -198,6 +198,7 @@ def strategy(name: str, **parameters: str) -> Any:
 
 
 VARIANTS = [{"name": "a", "weight": 1, "stickiness": "random"}, {"name": "b", "weight": 3}]
+STICKY = ("default", "random")
 DRAWING = [
     {"name": "random 37", "enabled": True, "strategies": [strategy("gradualRolloutRandom", percentage="37")]},
     {"name": "random twice", "enabled": True, "strategies": [strategy("gradualRolloutRandom", percentage="30")] * 2},
@@ -205,7 +206,7 @@ DRAWING = [
     {"name": "flexible random", "enabled": True,
      "strategies": [strategy("flexibleRollout", rollout="60", stickiness="random")]},
     {"name": "flexible twice", "enabled": True,
-     "strategies": [strategy("flexibleRollout", rollout="40", groupId="g", stickiness=s) for s in ("default", "random")]},
+     "strategies": [strategy("flexibleRollout", rollout="40", groupId="g", stickiness=s) for s in STICKY]},
     {"name": "variants", "enabled": True, "strategies": [strategy("default")], "variants": VARIANTS},
     {"name": "parent", "enabled": True, "strategies": [strategy("gradualRolloutRandom", percentage="50")],
      "dependencies": [{"feature": "random 37"}]},
