@@ -19,15 +19,18 @@ from .config.model import (
     JSON,
     MISSING,
     Bucket,
+    InRanges,
     InRollout,
     Missing,
     NowAtLeast,
     Segment,
     Serve,
     ServeNamed,
+    Serves,
     Slot,
     SplitBy,
     Test,
+    Variant,
 )
 from .types import EvaluationDetails
 
@@ -35,6 +38,7 @@ Event: TypeAlias = tuple[int, int, int, int]
 """Node, Outcome, Kind and bits, as in a TraceEvent."""
 
 _HASHES: Final = 2**32
+_MOST: Final = 5  # ranges that are named
 _WORDS: Final = {Outcome.NO: "no", Outcome.YES: "yes", Outcome.UNKNOWN: "unknown"}
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -47,8 +51,8 @@ class Check:
     outcome: "yes", "no" or "unknown". What a missing attribute counts as is the rule's own choice: mostly "no".
     attributes: what it looked at, by name, as sent; MISSING for what the context did not have.
     depth: 0 in the rule itself, 1 in a shared condition that the rule refers to, and so on.
-    hash: of the bucketing key, 0 .. 2**32 - 1. None if there was no bucket.
-    position: of the hash in its range, 0 .. 99999.
+    hash: the bucket, 0 .. 2**32 - 1, or below the modulus that the vendor takes. None if there was none.
+    position: of the bucket in its range, 0 .. 99999.
     note: what a bucket was compared with.
     """
 
@@ -156,29 +160,44 @@ class _Teller:
         self, compiled: CompiledConfig, entry: FlagEntry, sent: Sequence[JSON | Missing], now_us: int | None
     ) -> None:
         self._origins = compiled.origins
-        self._variants = entry.variants
+        self._variants: tuple[Variant, ...] = entry.variants
+        self._owners = {each.program: each for each in compiled.flags.values()}
         self._sent = dict(zip(map(slot_key, compiled.slots), sent, strict=True))
         self._now_us = now_us
 
     def tell(self, events: Sequence[Event]) -> tuple[Section, ...]:
         drafts: list[_Draft] = []
-        calls: list[object] = []
+        calls: list[tuple[object, tuple[Variant, ...]]] = []
         for node, outcome, _, bits in events:
             op, source = self._origins.ops[node], self._origins.sources[node]
             if not calls and (not drafts or drafts[-1].rule != self._origins.rules[node]):
                 drafts.append(_Draft(self._origins.rules[node]))  # what is called belongs to the caller's rule
             draft = drafts[-1]
             if op == Op.RETURN and calls:
-                name = getattr(calls.pop(), "name", "")
-                draft.checks.append(Check(f"shared condition {name}", _word(source), depth=len(calls)))
+                caller, self._variants = calls.pop()
+                draft.checks.append(Check(self._called(caller), _word(source), depth=len(calls)))
             else:
                 draft.checks.extend(
                     replace(check, depth=len(calls)) for check in self._checks(op, source, outcome, bits)
                 )
             if op == Op.CALL:
-                calls.append(source)
+                calls.append((source, self._variants))
+                if isinstance(source, Serves):
+                    self._variants = self._variants_of(source)
             draft.decides = draft.decides or outcome == Outcome.DECIDED
         return tuple(self._section(draft) for draft in drafts if draft.checks or draft.decides)
+
+    def _variants_of(self, serves: Serves) -> tuple[Variant, ...]:
+        owner = self._owners.get(serves.program)
+        return owner.variants if owner else ()
+
+    def _called(self, caller: object) -> str:
+        if not isinstance(caller, Serves):
+            return f"shared condition {getattr(caller, 'name', '')}"
+        owner, variants = self._owners.get(caller.program), self._variants_of(caller)
+        keys = [variants[i].key for i in sorted(i for i in caller.variants if i is not None) if i < len(variants)]
+        keys += ["the default"] * (None in caller.variants)
+        return f"{owner.key if owner else 'a required flag'} serves {wording.listed(keys) or 'what is required'}"
 
     def _section(self, draft: _Draft) -> Section:
         rule, title = self._origins.titles[draft.rule] or (None, None)
@@ -194,6 +213,8 @@ class _Teller:
                 yield Check(f"the time is {_time(source.now_us)} or later", word)
             case InRollout():
                 yield self._rollout(source, word, bits)
+            case InRanges():
+                yield self._ranges(source, word, bits)
             case SplitBy():
                 yield self._split(source, word, bits)
             case ServeNamed():
@@ -213,13 +234,22 @@ class _Teller:
         note = None if percentage is None else f"the percentage is {_percent(percentage)}"
         return self._bucketed(rollout.bucket, text, word, bits, note)
 
+    def _ranges(self, test: InRanges, word: str, bits: int) -> Check:
+        size = test.bucket.size
+        ranges = ", ".join(f"{_percent(first / size)} to {_percent(end / size)}" for first, end in test.ranges[:_MOST])
+        note = f"the ranges are {ranges or 'none'}" + ", ..." * (len(test.ranges) > _MOST)
+        inside = any(first <= _bucket(test.bucket, bits) < end for first, end in test.ranges)
+        word = _word(Outcome.YES if inside else Outcome.NO) if word != "unknown" else word
+        text = f"the bucket of {wording.bucket(test.bucket)} is in the ranges"
+        return self._bucketed(test.bucket, text, word, bits, note)
+
     def _split(self, split: SplitBy, word: str, bits: int) -> Check:
-        lower, note = 0, "above every cut"
+        lower, note, size = 0, "above every cut", split.bucket.size
         for number, (upper, action) in enumerate(split.cuts, 1):
-            if bits < upper:
-                ends = f"from {_percent(lower / _HASHES)} to {_percent(upper / _HASHES)}"
+            if _bucket(split.bucket, bits) < upper:
+                ends = f"from {_percent(lower / size)} to {_percent(upper / size)}"
                 note = f"cut {number} of {len(split.cuts)}, {ends}"
-                if isinstance(action, Serve) and action.variant is not None:
+                if isinstance(action, Serve) and action.variant is not None and action.variant < len(self._variants):
                     note += f": variant {wording.quoted(self._variants[action.variant].key)}"
                 break
             lower = upper
@@ -230,13 +260,19 @@ class _Teller:
         attributes = self._attributes(*slots)
         if word == "unknown" or any(_unusable(self._value(slot), bucket) for slot in slots):
             return Check(text, word, attributes, note="no bucket: a part of the bucketing key is missing or unusable")
-        return Check(text, word, attributes, hash=bits, position=bits * DECISION_BUCKET_SCALE // _HASHES, note=note)
+        position = bits * DECISION_BUCKET_SCALE // _HASHES
+        return Check(text, word, attributes, hash=_bucket(bucket, bits), position=position, note=note)
 
     def _attributes(self, *slots: Slot) -> tuple[tuple[str, JSON | Missing], ...]:
         return tuple({slot.name: (slot.name, self._value(slot)) for slot in slots}.values())
 
     def _value(self, slot: Slot) -> JSON | Missing:
         return self._sent[slot_key(slot)]
+
+
+def _bucket(bucket: Bucket, position: int) -> int:
+    """The bucket at a position (schema/README.md 5.4)."""
+    return position * bucket.size // _HASHES
 
 
 def _word(outcome: Any) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from typing import Any, Final
 
 from .._abi import Kind, LoopKind, Op, Order, TimeUnit
@@ -30,6 +32,7 @@ from .model import (
     Value,
 )
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MOST_CONSTANTS: Final = 5
 _MOST_CHARACTERS: Final = 60
 _MOST_DEPTH: Final = 6
@@ -144,7 +147,8 @@ def _key_of_pair(part: bytes) -> str | None:
         return None
 
 
-def _listed(constants: Iterable[JSON]) -> str:
+def listed(constants: Iterable[JSON]) -> str:
+    """Some of the constants: `"DE", "FR" and 3 more`."""
     texts = [quoted(constant) for constant in constants]
     more = len(texts) - _MOST_CONSTANTS
     return ", ".join(texts[:_MOST_CONSTANTS]) + (f" and {more} more" if more > 0 else "")
@@ -152,7 +156,7 @@ def _listed(constants: Iterable[JSON]) -> str:
 
 def _predicate(test: Test) -> str:
     several = "one of " if len(test.constants) != 1 else ""
-    constants = several + (_listed(test.constants) or "nothing")
+    constants = several + (listed(test.constants) or "nothing")
     match test.op:
         case Op.KIND_IN:
             return _kinds(test.mask)
@@ -166,12 +170,27 @@ def _predicate(test: Test) -> str:
             return f"has the same {'major and minor' if test.extra == 2 else 'major'} version as {constants}"
         case Op.VERSION:
             return f"as a version {_ORDERS[test.flags & 7]} {constants}"
+        case Op.IN_NETWORK:
+            return f"is an address in {listed(map(_network, test.constants))}"
+        case Op.TIME_COMPARE:
+            return f"as a time {_ORDERS[test.flags & 7]} {_time(*test.constants)}"
         case Op.TEXT_MATCH:
-            return f"matches {_listed(program.pattern for program in test.constants)}"
+            return f"matches {listed(program.pattern for program in test.constants)}"
         case Op.EQUAL_CONST:
             return f"{'equals' if test.flags & 1 else 'loosely equals'} {constants}"
         case _:
             return f"{_VERBS[test.op]} {constants}"
+
+
+def _network(packed: bytes) -> str:
+    return f"{ip_address(packed[2:])}/{packed[1]}"
+
+
+def _time(seconds: int, nanos: int) -> str:
+    try:
+        return (_EPOCH + timedelta(seconds=seconds, microseconds=nanos // 1000)).isoformat().replace("+00:00", "Z")
+    except OverflowError:
+        return f"{seconds} seconds after 1970"
 
 
 def _kinds(mask: int) -> str:

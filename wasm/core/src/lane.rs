@@ -22,7 +22,7 @@ use crate::text;
 use crate::value::{satisfies, Value};
 pub use prepare::{prepare, rows};
 pub use row::Row;
-use row::{how, op, EXACT, MOST_PLACES, TYPED};
+use row::{how, op, EXACT, MOST_PLACES, STRICT, TYPED};
 
 /// In place of a node: the flag has to be evaluated from its start.
 pub const START: u32 = u32::MAX;
@@ -193,7 +193,9 @@ pub fn decide(view: &View<'_>, lane: &Lane<'_>, scratch: Scratch<'_>, flag: u32)
                 let (len, place) = text!(head);
                 let mut version = words::short_version(scratch.eight(place) & words::first(len), len);
                 if version == words::NO_VERSION {
-                    version = words::version(slice(scratch.bytes, place, len as usize));
+                    if head & STRICT == 0 {
+                        version = words::version(slice(scratch.bytes, place, len as usize));
+                    }
                     if version == words::NO_VERSION {
                         break;
                     }

@@ -3,7 +3,7 @@
 //! Runs once for each staged configuration. What an operation needs to be taken by the lane is decided here; everything
 //! else becomes LEAVE. The work is bounded by the nodes and by the room: a table takes its room before it is filled.
 
-use super::row::{how, op as prepared, Row, EXACT, MOST_MEMBERS, MOST_PLACES, TYPED};
+use super::row::{how, op as prepared, Row, EXACT, MOST_MEMBERS, MOST_PLACES, STRICT, TYPED};
 use super::{words, Lane};
 use crate::abi::{
     bucket_at, decision_layout, encoding, error_code, hash_algorithm, kind, node_at, op, order, part_at, part_kind,
@@ -51,6 +51,7 @@ fn slot_at(slot: u32) -> u64 {
 }
 
 const TYPED_FLAG: u8 = (TYPED >> 8) as u8;
+const STRICT_FLAG: u8 = (STRICT >> 8) as u8;
 
 fn text_of<'a>(view: &View<'a>, value: Value) -> &'a [u8] {
     slice(view.heap, value.at(), value.len() as usize)
@@ -270,7 +271,8 @@ fn version(view: &View<'_>, node: Node<'_>) -> Draft {
         version => version,
     };
     let strict = dialect >= version_dialect::STRICT_SEM_VER;
-    if strict || node.b() & 0xFFFF != 1 || version == words::NO_VERSION {
+    let left_out = text_of(view, value).iter().filter(|&&byte| byte == b'.').count() != 2;
+    if strict && left_out || node.b() & 0xFFFF != 1 || version == words::NO_VERSION {
         return UNKNOWN;
     }
     // Of the same major version, or major and minor: the numbers behind are not compared.
@@ -280,7 +282,7 @@ fn version(view: &View<'_>, node: Node<'_>) -> Draft {
         _ => 0,
     };
     let orders = if shift == 0 { flags } else { order::EQUAL };
-    let flags = if sem_ver { orders } else { TYPED_FLAG | orders };
+    let flags = if sem_ver { orders } else { TYPED_FLAG | orders | if strict { STRICT_FLAG } else { 0 } };
     (head(prepared::VERSION, flags, shift as u32), 0, version >> shift)
 }
 

@@ -51,5 +51,8 @@ pub type Row = [u64; 4];
 /// Bit of the first word of a node or bucket: a value of any other kind makes it unknown, and not only no value.
 pub(crate) const TYPED: u64 = 0x8000;
 
+/// Bit of the first word of a node that compares versions: all three numbers have to be there.
+pub(crate) const STRICT: u64 = 0x0800;
+
 /// Integers up to this are doubles exactly, so that comparing them as doubles is comparing them.
 pub(crate) const EXACT: i64 = 1 << 53;
