@@ -14,7 +14,8 @@ from pyflagwasm.config.formats.unleash_values import number_text
 TEXTS = [
     "", "a", "A", "abc", "ABC", "aBc def", "b", "x,y", " a ", "Straße", "STRASSE", "ẞ", "İstanbul", "i̇stanbul",
     "ΟΔΟΣ", "οδος", "οδοσ", "ΑΣ.", "e\u0301", "é", "\u0345Σ", "😀", "a😀b", "日本", "\t", "a\nb", "a\tb", '"',
-    'say "hi"', "back\\", "\\", "\\\\", 'esc\\"q', '\\"', "true", "false", "True", "None", "null", "\u2028", "\x1f", "\x85a", "-",
+    'say "hi"', "back\\", "\\", "\\\\", 'esc\\"q', '\\"', "true", "false", "True", "None", "null", "\u2028", "\x1f",
+    "\x85a", "-",
     "!", "or true", ") or true", "ǅ", "ŉ",
 ]  # fmt: skip
 NUMBERS = [
