@@ -36,6 +36,7 @@ def read(view: str, context: Any, *args: str) -> Any:
         ({"userId": float("nan")}, "userId", MISSING, "nan"),
         ({"userId": ["a"]}, "userId", MISSING, "['a']"),
         ({"currentTime": DAY}, "currentTime", "2022-01-29T13:00:00+00:00", "2022-01-29T13:00:00+00:00"),
+        ({"properties": {"currentTime": "a"}}, "currentTime", "a", MISSING),
         ({"x": "top", "properties": {"x": "a"}}, "x", "top", "top"),
         ({"x": 1, "properties": {"x": "a"}}, "x", "a", "1"),
         ({"x": 1, "properties": {"x": None}}, "x", "1", "1"),

@@ -83,6 +83,8 @@ def _found(context: Mapping[str, Any], name: str, words: str) -> Any:
         for key in _TARGETING_KEYS:
             if (top := context.get(key, MISSING)) is not MISSING:
                 break
+    if top is MISSING and name == CLOCK and words == "client":  # UnleashClient puts the time of now at the top
+        return MISSING
     text = _client_text if words == "client" else _engine_text
     if top is not MISSING and (words == "client" or name in FIELDS):
         return text(top)

@@ -90,6 +90,10 @@ class Rules:
         default = (self.static[name],) if name in self.static else ()
         return Slot(view, (name, self.words, *default))
 
+    def override(self, name: str) -> Slot:
+        """What an override looks at; the engine has no clock for it, but a client's context has."""
+        return self._text(name) if self.words == "client" else self.slot(name)
+
     def seed(self, stickiness: str | None) -> Slot:
         """What a variant is chosen by: always a text, at worst a draw."""
         names = ("userId", "sessionId") if stickiness in (None, DEFAULT) else (str(stickiness),)

@@ -100,7 +100,7 @@ def choose(
     for variant in variants:
         for name, values in variant.overrides:
             if values:
-                test = Test(Op.TEXT_IN, rules.slot(name), tuple(dict.fromkeys(values)))
+                test = Test(Op.TEXT_IN, rules.override(name), tuple(dict.fromkeys(values)))
                 steps.append(When(test, Serve(outcomes.number(variant), Reason.TARGETING_MATCH)))
     if steps and reason is Reason.STATIC:
         reason = Reason.TARGETING_MATCH
