@@ -47,7 +47,7 @@ draw: Callable[[int], int] = lambda limit: random.randrange(1, limit)  # noqa: E
 
 def _engine_text(value: Any) -> Any:
     kind = type(value)
-    if kind is str:
+    if kind is str or value is MISSING:
         return value
     try:
         value = plain(value)
@@ -71,7 +71,8 @@ def _client_text(value: Any) -> Any:
 
 def _property(context: Mapping[str, Any], name: str) -> Any:
     properties = context.get("properties", MISSING)
-    return properties.get(name, MISSING) if isinstance(properties, Mapping) else MISSING
+    inside = type(properties) is dict or isinstance(properties, Mapping)
+    return properties.get(name, MISSING) if inside else MISSING
 
 
 def _found(context: Mapping[str, Any], name: str, words: str) -> Any:
