@@ -144,10 +144,8 @@ def _loose(name: str) -> str:
 
 def _fold_key(point: int) -> int:
     character = chr(point)
-    for folded in (character.casefold(), character.lower()):
-        if len(folded) == 1:
-            return ord(folded)
-    return _ALSO_EQUAL.get(point, point)
+    key = next((ord(folded) for folded in (character.casefold(), character.lower()) if len(folded) == 1), point)
+    return _ALSO_EQUAL.get(key, key)
 
 
 @cache
