@@ -88,7 +88,8 @@ class _BytesPath:
 def test_formats_and_options() -> None:
     with pytest.raises(ConfigError) as raised:
         opened(FLAGD, format="yaml")
-    assert str(raised.value) == "$: there is no format 'yaml'; there are auto, flagd, devcycle"
+    formats = "auto, flagd, devcycle, eppo, datadog, growthbook"
+    assert str(raised.value) == f"$: there is no format 'yaml'; there are {formats}"
     with pytest.raises(ConfigError) as raised:
         opened(FLAGD, options={"speed": 1})
     assert str(raised.value) == "options.speed: no such option; there are fractional, validation"

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from test_encode import SCALARS, TEXTS, VALUES
 
 from pyflagwasm.config.model import Slot
-from pyflagwasm.runtime import extension
+from pyflagwasm.runtime import extension, views
 from pyflagwasm.runtime.encode import EncodeError, Encoder
 
 pytestmark = pytest.mark.skipif(extension.FOUND is None, reason=f"no native host here: {extension.MISSING_BECAUSE}")
@@ -126,9 +126,10 @@ def test_a_plan_refuses_what_would_write_outside() -> None:
     encoder = Encoder(support.attributes("a"))
     prefix = bytes(encoder._prefix)
     for steps in (
-        ((len(prefix), "a", None, None, len),),
-        ((0, None, None, None, None),),
-        ((0, "a", None, ["b"], len),),
+        ((len(prefix), "a", None, None, len, views.TAKES_ALL),),
+        ((0, None, None, None, None, views.TAKES_ALL),),
+        ((0, "a", None, None, None, 1),),
+        ((0, "a", None, ["b"], len, views.TAKES_ALL),),
     ):
         with pytest.raises(ValueError, match="cannot be"):
             module.Plan(prefix, 8, steps, False)

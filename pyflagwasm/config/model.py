@@ -39,7 +39,9 @@ _VIEW_NAMES = {
     "devcycle_custom": "customData.",
     "devcycle_bucket_vendor": "customData.",
     "devcycle_bucket_corrected": "customData.",
+    "growthbook_sticky": "stickyBucketAssignmentDocs.",
 }
+_LONGEST_NAME = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,9 @@ class Slot:
         """How an explanation calls it: `user.email`, `customData.plan`."""
         if self.view == "flagd_context" or (self.view == "path" and not self.args):
             return "the context"
+        if self.view.startswith("growthbook_"):
+            said = self.args[: 2 if self.view in ("growthbook_judged", "growthbook_verdict") else 1]
+            return _VIEW_NAMES.get(self.view, "") + " ".join(said)[:_LONGEST_NAME]
         return _VIEW_NAMES.get(self.view, "") + ".".join(self.args) or self.view
 
 

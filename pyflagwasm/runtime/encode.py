@@ -186,8 +186,8 @@ class Encoder:
             steps = []
             for number in slots:
                 at, _, read = self._readers[number]
-                key, also, rest = views.lookup(self._slots[number]) or (None, None, ())
-                steps.append((at - SCRATCH_REQUEST_OFFSET, key, also, rest or None, read))
+                key, also, rest, taken = views.lookup(self._slots[number]) or (None, None, (), views.TAKES_ALL)
+                steps.append((at - SCRATCH_REQUEST_OFFSET, key, also, rest or None, read, taken))
             reads_now = any(views.reads_now(self._slots[number]) for number in slots)
             plan = self.native.Plan(self._prefix, self._room, tuple(steps), reads_now)
             self._written[slots] = plan

@@ -14,6 +14,9 @@ No view keeps or changes anything of the context. `now_us` is the clock in micro
     devcycle_bucket_vendor          key         that entry as the text that DevCycle's own engine hashes
     devcycle_bucket_corrected       key         the same, without the ".0" of integral numbers
     devcycle_user_valid             -           False for a user that DevCycle's own engine rejects
+    eppo_text                       key         the attribute as text, if it is text, a number or a boolean
+
+Those of GrowthBook are in views_growthbook.py.
 """
 
 from __future__ import annotations
@@ -21,11 +24,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from itertools import islice
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from .._abi import SCRATCH_REQUEST_SIZE, VALUE_SIZE
 from ..config.model import MISSING, Slot
+from . import views_growthbook as growthbook
 from .plain import INT_MAX, INT_MIN, EncodeError, double, is_number, is_text, plain, refused
+from .views_eppo import eppo_text
 
 Context: TypeAlias = Mapping[str, Any]
 Reader: TypeAlias = Callable[[Context, int], Any]
@@ -215,6 +220,7 @@ VIEWS: dict[str, View] = {
     for view in (
         path, targeting_key, flagd_context, devcycle_user_id, devcycle_field, devcycle_custom,
         devcycle_bucket_vendor, devcycle_bucket_corrected, devcycle_user_valid,
+        eppo_text,
     )
 }  # fmt: skip
 
@@ -227,6 +233,8 @@ def plain_key(slot: Slot) -> str | None:
 
 def bind(slot: Slot) -> Reader:
     """The slot's view with its arguments: `(context, now_us) -> value or MISSING`. KeyError if unknown."""
+    if slot.view in growthbook.FACTORIES:
+        return growthbook.FACTORIES[slot.view](*slot.args)
     view, args = VIEWS[slot.view], slot.args
     if slot.view == "targeting_key" or (slot.view == "path" and args == (TARGETING_KEY,)):
 
@@ -250,14 +258,21 @@ def bind(slot: Slot) -> Reader:
     return read
 
 
-def lookup(slot: Slot) -> tuple[str, str | None, tuple[str, ...]] | None:
-    """Attribute, its other name, and the keys to follow from there, if the slot is nothing but that; else None."""
+TAKES_ALL: Final = 2**32 - 1
+
+
+def lookup(slot: Slot) -> tuple[str, str | None, tuple[str, ...], int] | None:
+    """Attribute, its other name, the keys to follow from there, and of which kinds (a bit each) it is the value.
+
+    For other kinds the reader must be called. None if it must be called in any case.
+    """
     if slot.view == "targeting_key":
-        return TARGETING_KEY, TARGETING_KEY_ALIAS, ()
+        return TARGETING_KEY, TARGETING_KEY_ALIAS, (), TAKES_ALL
     if slot.view == "path" and slot.args:
         first, *rest = slot.args
-        return first, TARGETING_KEY_ALIAS if first == TARGETING_KEY else None, tuple(rest)
-    return None
+        return first, TARGETING_KEY_ALIAS if first == TARGETING_KEY else None, tuple(rest), TAKES_ALL
+    found = growthbook.lookup(slot.view, slot.args)
+    return None if found is None else (found[0], None, *found[1:])
 
 
 def reads_now(slot: Slot) -> bool:
@@ -269,6 +284,8 @@ def label(slot: Slot) -> str:
     """What an error calls the slot."""
     if slot.view == "flagd_context" or (slot.view == "path" and not slot.args):
         return "context"
+    if slot.view in growthbook.FACTORIES:
+        return "context" if slot.view == "growthbook_condition" else slot.args[0]
     if slot.view in ("targeting_key", "devcycle_user_id"):
         return TARGETING_KEY if slot.view == "targeting_key" else "user_id"
     return "user" if slot.view == "devcycle_user_valid" else slot.name

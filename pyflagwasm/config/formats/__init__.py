@@ -20,15 +20,21 @@ AUTO: Final = "auto"
 Loader: TypeAlias = Callable[[object, Mapping[str, Any]], Model]
 
 
-def _lazily(module: str) -> Loader:
+def _lazily(module: str, name: str = "load") -> Loader:
     def load_document(document: object, options: Mapping[str, Any]) -> Model:
-        loader: Loader = import_module(f".{module}", __name__).load
+        loader: Loader = getattr(import_module(f".{module}", __name__), name)
         return loader(document, options)
 
     return load_document
 
 
-FORMATS: Final[dict[str, Loader]] = {"flagd": _lazily("flagd"), "devcycle": _lazily("devcycle")}
+FORMATS: Final[dict[str, Loader]] = {
+    "flagd": _lazily("flagd"),
+    "devcycle": _lazily("devcycle"),
+    "eppo": _lazily("eppo"),
+    "datadog": _lazily("eppo", "load_datadog"),
+    "growthbook": _lazily("growthbook"),
+}
 """What reads which format."""
 
 
@@ -63,12 +69,27 @@ def detect(document: object) -> str:
     """The format of a parsed document. Raises ConfigError if it is none of them."""
     if not isinstance(document, dict):
         raise ConfigError(ROOT, f"a configuration must be an object, not {kind(document)}")
+    if all(name in document for name in ("createdAt", "environment", "flags")):
+        return "eppo"
     if isinstance(document.get("flags"), (dict, list)):
         return "flagd"
     if all(name in document for name in ("project", "features", "variables")):
         return "devcycle"
+    if _is_growthbook(document):
+        return "growthbook"
     raise ConfigError(
         ROOT,
         "cannot tell the format: flagd has `flags` (an object or an array), devcycle has `project`, `features` and "
-        f"`variables`; name one of {', '.join(FORMATS)} as the format if the document is meant to be of it",
+        "`variables`, eppo and datadog have `createdAt`, `environment` and `flags`, growthbook has `features` (an "
+        "object) or nothing but features; "
+        f"name one of {', '.join(FORMATS)} as the format if the document is meant to be of it",
+    )
+
+
+def _is_growthbook(document: Mapping[str, Any]) -> bool:
+    """A payload with its features by key, or encrypted, or a bare mapping of features."""
+    if isinstance(document.get("features"), dict) or isinstance(document.get("encryptedFeatures"), str):
+        return True
+    return bool(document) and all(
+        isinstance(each, dict) and ("defaultValue" in each or "rules" in each) for each in document.values()
     )

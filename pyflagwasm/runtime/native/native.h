@@ -71,6 +71,7 @@ typedef struct {
     PyObject *also; /* its other name, or NULL */
     PyObject *rest; /* a tuple of keys to follow from there, or NULL */
     PyObject *read; /* reader: (context, now_us) -> value or MISSING */
+    uint32_t taken; /* of which kinds, a bit each, the attribute is the value; for others the reader is asked */
     Py_ssize_t hint; /* where the key was in the last context: most contexts of a server are made alike */
     uint32_t missed; /* how often it was not there */
 } Step;
@@ -85,6 +86,7 @@ typedef struct {
 
 extern PyTypeObject PlanType;
 
+#define PLAN_TAKES_ALL 0xFFFFFFFFu
 #define PLAN_DECLINED (-1) /* the Python encoder has to do it; no exception is set */
 #define PLAN_FAILED (-2)   /* something is raised that is no Exception */
 

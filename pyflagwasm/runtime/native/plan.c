@@ -179,24 +179,46 @@ static int cleared(void)
     return PLAN_DECLINED;
 }
 
+/* As `look`, by the reader. */
+static int ask(Step *step, PyObject *context, int64_t now_us, PyObject **value, PyObject **owned)
+{
+    PyObject *now = PyLong_FromLongLong(now_us);
+    PyObject *whole = context != NULL ? Py_NewRef(context) : PyDict_New();
+    PyObject *args[2] = {whole, now};
+    PyObject *found = now == NULL || whole == NULL ? NULL : PyObject_Vectorcall(step->read, args, 2, NULL);
+    Py_XDECREF(now);
+    Py_XDECREF(whole);
+    if (found == NULL)
+        return cleared();
+    *owned = *value = found;
+    return found != words.missing;
+}
+
+/* The bit of the value's kind, or of none that there is; NULL is Missing. */
+static inline uint32_t kind_bit(PyObject *value)
+{
+    if (value == NULL || value == words.missing)
+        return 1u << ABI_KIND_MISSING;
+    if (value == Py_None)
+        return 1u << ABI_KIND_NULL;
+    PyTypeObject *type = Py_TYPE(value);
+    return type == &PyUnicode_Type  ? 1u << ABI_KIND_TEXT
+           : type == &PyBool_Type   ? 1u << ABI_KIND_BOOL
+           : type == &PyLong_Type   ? 1u << ABI_KIND_INT
+           : type == &PyFloat_Type  ? 1u << ABI_KIND_FLOAT
+           : type == &PyList_Type || type == &PyTuple_Type ? 1u << ABI_KIND_LIST
+           : type == &PyDict_Type   ? 1u << ABI_KIND_OBJECT
+                                    : 0;
+}
+
 /* The slot's value, borrowed or in `owned`: 1, 0 for Missing, or a PLAN_ code. */
 static inline int look(Step *step, PyObject *context, int64_t now_us, PyObject **value, PyObject **owned)
 {
     PyObject *found;
-    if (UNLIKELY(step->key == NULL)) {
-        PyObject *now = PyLong_FromLongLong(now_us);
-        PyObject *whole = context != NULL ? Py_NewRef(context) : PyDict_New();
-        PyObject *args[2] = {whole, now};
-        found = now == NULL || whole == NULL ? NULL : PyObject_Vectorcall(step->read, args, 2, NULL);
-        Py_XDECREF(now);
-        Py_XDECREF(whole);
-        if (found == NULL)
-            return cleared();
-        *owned = *value = found;
-        return found != words.missing;
-    }
+    if (UNLIKELY(step->key == NULL))
+        return ask(step, context, now_us, value, owned);
     if (context == NULL)
-        return 0;
+        return step->taken & kind_bit(NULL) ? 0 : ask(step, context, now_us, value, owned);
     found = find(step, context);
     if (found == NULL && UNLIKELY(step->also != NULL || PyErr_Occurred())) {
         if (PyErr_Occurred())
@@ -217,11 +239,14 @@ static inline int look(Step *step, PyObject *context, int64_t now_us, PyObject *
         }
         *owned = found;
     }
-    if (found == NULL) {
-        if (UNLIKELY(PyErr_Occurred() != NULL))
-            return cleared();
-        return 0;
+    if (found == NULL && UNLIKELY(PyErr_Occurred() != NULL))
+        return cleared();
+    if (UNLIKELY(step->taken != PLAN_TAKES_ALL) && !(kind_bit(found) & step->taken)) {
+        Py_CLEAR(*owned);
+        return ask(step, context, now_us, value, owned);
     }
+    if (found == NULL)
+        return 0;
     *value = found;
     return found != words.missing;
 }
@@ -339,9 +364,10 @@ static PyObject *plan_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     for (Py_ssize_t i = 0; i < count; i++) {
         Step *step = &self->steps[i];
         PyObject *key, *also, *rest, *read;
-        if (!PyArg_ParseTuple(PyTuple_GET_ITEM(steps, i), "IOOOO", &step->at, &key, &also, &rest, &read))
+        if (!PyArg_ParseTuple(PyTuple_GET_ITEM(steps, i), "IOOOOI", &step->at, &key, &also, &rest, &read, &step->taken))
             goto wrong;
-        if ((Py_ssize_t)step->at + ABI_VALUE_SIZE > size || (key == Py_None && !PyCallable_Check(read)) ||
+        if ((Py_ssize_t)step->at + ABI_VALUE_SIZE > size ||
+            ((key == Py_None || step->taken != PLAN_TAKES_ALL) && !PyCallable_Check(read)) ||
             (rest != Py_None && !PyTuple_CheckExact(rest))) {
             PyErr_SetString(PyExc_ValueError, "a step that cannot be");
             goto wrong;
