@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+import unicodedata
 import warnings
 from collections.abc import Iterator
 
@@ -18,6 +19,7 @@ from pyflagwasm.config.regex import (
     Pattern,
     PatternError,
     UnsupportedPattern,
+    characters,
     compile_pattern,
     rust_classes,
     sets,
@@ -84,6 +86,7 @@ FOUND: list[tuple[Dialect, str, list[str], list[str]]] = [
     ("rust", "(?x) a b # c\n [ d e ] \\ ", ["abd "], ["a b", "ab d "]),
     ("rust", r"^[a-c&&b-d--c~~x]$", ["b", "x"], ["a", "c", "d"]),
     ("rust", r"^[[:alpha:][^\x00-\x{10FFFE}]]$", ["a", "\U0010ffff"], ["1"]),
+    ("rust", r"(?i)^[[:^word:]b]$", ["-", "B", "\u00e9"], ["k", "\u212a"]),
     ("rust", r"^[]a-]$", ["]", "a", "-"], ["b"]),
     ("rust", r"^[^-a]$", ["b"], ["-", "a"]),
     ("rust", r"^\pN\p{Lu}\PL\p{gc!=Lu}\p{any}$", ["1A1a\n"], ["1aaaa"]),
@@ -258,3 +261,15 @@ def test_the_same_bytes_every_time() -> None:
     pattern = r"(?i)^[\w.+-]+@(?:[a-z0-9-]+\.)+[a-z]{2,}\b"
     programs = {bytes(compile_pattern.__wrapped__(pattern, "rust").tests[0][1][0]) for _ in range(3)}
     assert len(programs) == 1
+
+
+def test_the_characters_of_each_category() -> None:
+    ranges = {name: found for name, found in characters._categories().items()}
+    points = [point for found in ranges.values() for pair in found for point in pair]
+    assert sum(map(sets.size, ranges.values())) == sets.LAST + 1
+    assert all(unicodedata.category(chr(first)) == name for name, found in ranges.items() for first, _ in found)
+    assert all(unicodedata.category(chr(last)) == name for name, found in ranges.items() for _, last in found)
+    assert max(points) == sets.LAST
+    elsewhere = [chr(point) for point in (*range(0x40000, 0xE0000, 7), *range(0xE1000, 0x110000, 7))]
+    assert {unicodedata.category(character) for character in elsewhere} <= {"Cn", "Co"}
+    assert not re.search(r"[\w\s\d]", "".join(elsewhere))

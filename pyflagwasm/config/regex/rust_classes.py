@@ -201,6 +201,8 @@ class Reader:
         self.at = end + 2
         if not name.startswith("^"):
             return members
+        if "i" in flags:
+            members = characters.folded(members, "u" in flags)
         return self.as_text(inverted(members), flags)
 
     def _range(self, flags: frozenset[str]) -> CodeSet:
