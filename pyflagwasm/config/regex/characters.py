@@ -145,7 +145,7 @@ def _general(loose: str) -> CodeSet | None:
 
 def _loose(name: str) -> str:
     """As UAX44-LM3 has it: without case, spaces, hyphens, underscores and the prefix `is`."""
-    bare = "".join(c for c in name.lower() if c not in " \t\n\r\v\f-_")
+    bare = "".join(c for c in name.lower() if c not in " -_")
     return bare[2:] if bare.startswith("is") and len(bare) > 2 else bare
 
 

@@ -110,7 +110,7 @@ class Reader:
         name = self.run(lambda c: c != "}")
         if not self.takes("}"):
             self.fail("a class whose name does not end")
-        return characters.named(name)
+        return characters.named("".join(c for c in name if not (extended and characters.is_white(c))))
 
     def escaped(self, extended: bool) -> tuple[int, bool]:
         """The code point that an escape stands for, and whether it was written as a byte; the backslash is passed."""
