@@ -39,6 +39,8 @@ def test_an_example_is_recognised_by_auto(name: str) -> None:
         ({"status": 200, "features": {"f": {}}, "experiments": []}, "growthbook"),
         ({"encryptedFeatures": "x.y", "features": {}}, "growthbook"),
         ({"f": {"defaultValue": 1}, "g": {"rules": []}}, "growthbook"),
+        ({"version": 2, "features": []}, "unleash"),
+        ({"events": []}, "unleash"),
     ],
 )
 def test_detect(document: dict[str, Any], name: str) -> None:

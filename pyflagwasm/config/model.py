@@ -65,6 +65,8 @@ class Slot:
         if self.view.startswith("growthbook_"):
             said = self.args[: 2 if self.view in ("growthbook_judged", "growthbook_verdict") else 1]
             return _VIEW_NAMES.get(self.view, "") + " ".join(said)[:_LONGEST_NAME]
+        if self.view.startswith("unleash_"):
+            return self.args[0]
         return _VIEW_NAMES.get(self.view, "") + ".".join(self.args) or self.view
 
 

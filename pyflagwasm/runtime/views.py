@@ -16,7 +16,7 @@ No view keeps or changes anything of the context. `now_us` is the clock in micro
     devcycle_user_valid             -           False for a user that DevCycle's own engine rejects
     eppo_text                       key         the attribute as text, if it is text, a number or a boolean
 
-Those of GrowthBook are in views_growthbook.py.
+Those of GrowthBook are in views_growthbook.py, those of Unleash in views_unleash.py.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from typing import Any, Final, TypeAlias
 from .._abi import SCRATCH_REQUEST_SIZE, VALUE_SIZE
 from ..config.model import MISSING, Slot
 from . import views_growthbook as growthbook
+from . import views_unleash as unleash
 from .plain import INT_MAX, INT_MIN, EncodeError, double, is_number, is_text, plain, refused
 from .views_eppo import eppo_text
 
@@ -220,7 +221,7 @@ VIEWS: dict[str, View] = {
     for view in (
         path, targeting_key, flagd_context, devcycle_user_id, devcycle_field, devcycle_custom,
         devcycle_bucket_vendor, devcycle_bucket_corrected, devcycle_user_valid,
-        eppo_text,
+        eppo_text, *unleash.VIEWS,
     )
 }  # fmt: skip
 
@@ -271,13 +272,15 @@ def lookup(slot: Slot) -> tuple[str, str | None, tuple[str, ...], int] | None:
     if slot.view == "path" and slot.args:
         first, *rest = slot.args
         return first, TARGETING_KEY_ALIAS if first == TARGETING_KEY else None, tuple(rest), TAKES_ALL
+    if slot.view.startswith("unleash_"):
+        return unleash.lookup(slot.view, slot.args)
     found = growthbook.lookup(slot.view, slot.args)
     return None if found is None else (found[0], None, *found[1:])
 
 
 def reads_now(slot: Slot) -> bool:
     """Whether the slot's view looks at the clock."""
-    return slot.view == "flagd_context"
+    return slot.view == "flagd_context" or unleash.reads_now(slot.view, slot.args)
 
 
 def label(slot: Slot) -> str:

@@ -34,6 +34,7 @@ FORMATS: Final[dict[str, Loader]] = {
     "eppo": _lazily("eppo"),
     "datadog": _lazily("eppo", "load_datadog"),
     "growthbook": _lazily("growthbook"),
+    "unleash": _lazily("unleash"),
 }
 """What reads which format."""
 
@@ -77,11 +78,15 @@ def detect(document: object) -> str:
         return "devcycle"
     if _is_growthbook(document):
         return "growthbook"
+    if "version" in document and isinstance(document.get("features"), list):
+        return "unleash"
+    if isinstance(document.get("events"), list):
+        return "unleash"
     raise ConfigError(
         ROOT,
         "cannot tell the format: flagd has `flags` (an object or an array), devcycle has `project`, `features` and "
         "`variables`, eppo and datadog have `createdAt`, `environment` and `flags`, growthbook has `features` (an "
-        "object) or nothing but features; "
+        "object) or nothing but features, unleash has `version` and `features` (an array), or `events`; "
         f"name one of {', '.join(FORMATS)} as the format if the document is meant to be of it",
     )
 
