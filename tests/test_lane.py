@@ -19,7 +19,7 @@ from fbs_generated.Space import Space
 from fbs_generated.VersionDialect import VersionDialect
 from generator import some_case
 from golden_models import GOLDEN
-from lanes import NO, OTHER, YES, Pair, predicate
+from lanes import HASHES, NO, ODD, OTHER, PLAIN, SHAPES, SHORT, YES, Pair, predicate
 from programs import Assembler, Label
 from reference_input import MISSING
 from samples import VERSIONS, encode_request, packed, request_of
@@ -139,17 +139,6 @@ def test_texts_that_all_begin_at_one_place_of_the_table(pair: Pair, many: int) -
 
 # ---------------------------------------------------------------- versions
 
-ODD = [
-    "", ".", "1", "1.", ".1", "1.2", "1.2.", "1..2", "1.2.3", "01.2.3", "1.02.3", "1.2.03", "0.0.0", "1.2.3.4",
-    "v1.2.3", "V1.2.3", "1.2.3-a", "1.2.3+a", " 1.2.3", "1.2.3 ", "1.2.\x00", "1.2.\u0661", "9.9.9999",
-    "9.9.10000", "10.0.0", "9.10.0", "1.2.3456", "12.34.56", "99999.0.0", "100000.0.0", "99999.99999.99999",
-    "1.2.99999", "1.2.123456", "65536.1.1", "-1.2.3", "1.2.:", "1.2./", "1.2.3...", "2.7.1", "2.10.0", "2.5.0",
-    "10.20.30", "1/2.3.4", "........", "1.23456.", "0.0.1", "1.2.0",
-]  # fmt: skip
-PLAIN = ("1.2.3", "2.7.1", "2.10.0", "10.20.30", "9.9.9999", "12.34.56", "1.2", "1", "99999.0.0", "0.0.0")
-SHORT = tuple(text for text in PLAIN if text.count(".") == 2 and len(text) <= 8)
-"""What a dialect takes that wants all three numbers."""
-
 
 @pytest.mark.parametrize("dialect", range(6))
 @pytest.mark.parametrize("orders", [1, 2, 3, 4, 6])
@@ -233,15 +222,6 @@ def test_clock(pair: Pair, instant: int) -> None:
 
 
 # ---------------------------------------------------------------- buckets
-
-HASHES = [
-    *((HashAlgorithm.Murmur3x86, encoding, 0) for encoding in (Encoding.Utf8, Encoding.Backslash, Encoding.Cbor)),
-    (HashAlgorithm.Murmur3x86, Encoding.Utf8, 100),
-    (HashAlgorithm.Md5, Encoding.Utf8, 10_000),
-    (HashAlgorithm.Fnv1a, Encoding.CodePoints, 1000),
-    (HashAlgorithm.Fnv1aTwice, Encoding.CodePoints, 0),
-]
-SHAPES = ["S", "LS", "LLS", "SL", "LSL", "SLL", "SS", "L", "LLLS", "LLLLS"]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
