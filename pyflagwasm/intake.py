@@ -209,13 +209,22 @@ async def _in_thread(install: Callable[[], T]) -> T:
 
     done: list[T] = []
     failed: list[BaseException] = []
-    async with anyio.create_task_group() as group:
-        group.start_soon(let_in)
-        await to_thread.run_sync(work)
-        group.cancel_scope.cancel()
+    try:
+        async with anyio.create_task_group() as group:
+            group.start_soon(let_in)
+            await to_thread.run_sync(work)
+            group.cancel_scope.cancel()
+    except BaseExceptionGroup as grouped:  # a signal's exception, which callers know by its own name
+        raise _single(grouped) from None
     if failed:
         raise failed.pop()
     return done.pop()
+
+
+def _single(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from fbs_generated.Encoding import Encoding
+from fbs_generated.HashAlgorithm import HashAlgorithm
 from fbs_generated.Op import Op
 from fbs_generated.Reason import Reason
 from programs import Assembler, Label
@@ -81,6 +83,26 @@ class Pair:
 
 YES, NO, UNKNOWN, OTHER = range(4)
 """The variants that the programs below decide for."""
+
+
+HASHES = [
+    *((HashAlgorithm.Murmur3x86, encoding, 0) for encoding in (Encoding.Utf8, Encoding.Backslash, Encoding.Cbor)),
+    (HashAlgorithm.Murmur3x86, Encoding.Utf8, 100),
+    (HashAlgorithm.Md5, Encoding.Utf8, 10_000),
+    (HashAlgorithm.Fnv1a, Encoding.CodePoints, 1000),
+    (HashAlgorithm.Fnv1aTwice, Encoding.CodePoints, 0),
+]
+SHAPES = ["S", "LS", "LLS", "SL", "LSL", "SLL", "SS", "L", "LLLS", "LLLLS"]
+ODD = [
+    "", ".", "1", "1.", ".1", "1.2", "1.2.", "1..2", "1.2.3", "01.2.3", "1.02.3", "1.2.03", "0.0.0", "1.2.3.4",
+    "v1.2.3", "V1.2.3", "1.2.3-a", "1.2.3+a", " 1.2.3", "1.2.3 ", "1.2.\x00", "1.2.\u0661", "9.9.9999",
+    "9.9.10000", "10.0.0", "9.10.0", "1.2.3456", "12.34.56", "99999.0.0", "100000.0.0", "99999.99999.99999",
+    "1.2.99999", "1.2.123456", "65536.1.1", "-1.2.3", "1.2.:", "1.2./", "1.2.3...", "2.7.1", "2.10.0", "2.5.0",
+    "10.20.30", "1/2.3.4", "........", "1.23456.", "0.0.1", "1.2.0",
+]  # fmt: skip
+PLAIN = ("1.2.3", "2.7.1", "2.10.0", "10.20.30", "9.9.9999", "12.34.56", "1.2", "1", "99999.0.0", "0.0.0")
+SHORT = tuple(text for text in PLAIN if text.count(".") == 2 and len(text) <= 8)
+"""What a dialect takes that wants all three numbers."""
 
 
 def ends(out: Assembler) -> dict[str, Label]:

@@ -39,19 +39,18 @@ TEXTS = (Op.TextIn, Op.TextPrefix, Op.TextSuffix, Op.TextContains)
 
 
 def program(rows: list[tuple[int, ...]], sets: bytes = b"") -> bytes:
-    """Class 0 is the end, 1 the last newline, 2 a bar, 3 U+00E9 to U+4DFF, 4 all else; each is its own neighbour."""
+    """Class 0 is the end, 1 the last newline, 2 a bar, 3 U+00E9 to U+4DFF, 4 all else; to their neighbours 1 to 5."""
     characters = bytes(2 if chr(code) == "|" else 4 for code in range(128))
     ranges = [128 << 11 | 4, 0xE9 << 11 | 3, 0x4E00 << 11 | 4]
     head = struct.pack("<4H128s3I", 5, len(ranges), len(rows), len(sets) // 8, characters, *ranges)
-    return head + b"".join(struct.pack(f"<{len(row)}H", *row) for row in rows) + bytes(range(8, 13)) + sets
+    return head + b"".join(struct.pack(f"<{len(row)}H", *row) for row in rows) + bytes(range(9, 14)) + sets
 
 
 # A bar before the end, the last newline, another bar, or something of class 3.
 BAR_TABLE = program([(0, 2, 3, 2, 2), (1, 1, 1, 1, 2)])
 # A bar before the end or something of class 3; or a last newline that is all there is.
 BAR_THREADS = program(
-    [(3, 4), (5, 6), (1, 7), (1, 8)],
-    struct.pack("<3Q", 1 << 2, 1 | 1 << 8 * 0 + 1, 1 | 1 << 8 * 2 + 0 | 1 << 8 * 2 + 3),
+    [(3, 4), (5, 6), (1, 7), (1, 8)], struct.pack("<3Q", 1 << 2, 1 | 1 << 8 + 2, 1 | 1 << 8 * 3 + 1 | 1 << 8 * 3 + 4)
 )
 
 PREDICATES = [

@@ -2,9 +2,9 @@
 
     PYFLAGWASM_SUITES=FOLDER python tests/suites.py [VENDOR]...
 
-Prints a line for each vendor, what failed, and what is left out with the reason; exits with 1 if something failed. Cases
-come from suite_VENDOR.py: `cases(root)` yields names and functions that raise AssertionError, `LEFT_OUT` maps names, or
-what they begin with, to reasons. pytest runs the same cases in test_suites.py.
+Prints a line for each vendor, what failed, and what is left out with the reason; exits with 1 if something failed.
+Cases come from suite_VENDOR.py: `cases(root)` yields names and functions that raise AssertionError, `LEFT_OUT` maps
+names, or what they begin with, to reasons. pytest runs the same cases in test_suites.py.
 """
 
 from __future__ import annotations

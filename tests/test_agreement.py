@@ -81,7 +81,7 @@ def test_random_programs(instance: Instance) -> None:
 
 def test_random_programs_execute_every_operation(instance: Instance) -> None:
     tally = comparison.Tally()
-    for _ in comparison.disagreements(instance, 60, 2, tally):
+    for _ in comparison.disagreements(instance, 80, 2, tally):
         pass
     assert set(tally.operations) == set(OP_NAMES.values())
 

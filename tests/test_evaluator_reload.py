@@ -88,8 +88,7 @@ class _BytesPath:
 def test_formats_and_options() -> None:
     with pytest.raises(ConfigError) as raised:
         opened(FLAGD, format="yaml")
-    formats = "auto, flagd, devcycle, eppo, datadog, growthbook"
-    assert str(raised.value) == f"$: there is no format 'yaml'; there are {formats}"
+    assert str(raised.value).startswith("$: there is no format 'yaml'; there are auto, flagd, devcycle, ")
     with pytest.raises(ConfigError) as raised:
         opened(FLAGD, options={"speed": 1})
     assert str(raised.value) == "options.speed: no such option; there are fractional, validation"

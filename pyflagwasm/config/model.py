@@ -5,7 +5,8 @@ A tree is vendor-neutral: what a vendor does differently - rounding, unknown ope
 has already turned into bounds, targets and policies.
 
 Conditions are True, False or Unknown; values are JSON values; an action ends in a decision or falls through to the
-next step. `Op`, `Reason` and the other enumerations are those of schema/*.fbs.
+next step. `Op`, `Reason` and the other enumerations are those of schema/*.fbs. What rules read - slots, buckets,
+percentages over time - is in inputs.py, and given out from here along with the rest.
 """
 
 from __future__ import annotations
@@ -13,93 +14,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-from .._abi import Encoding, ErrorCode, HashAlgorithm, LoopKind, Op, Reason, TimeUnit
-
-JSON: TypeAlias = Any
-"""A JSON value: None, bool, int, float, str, list or dict with str keys."""
+from .._abi import ErrorCode, LoopKind, Op, Reason, TimeUnit
+from .inputs import JSON as JSON
+from .inputs import MISSING as MISSING
+from .inputs import Bucket as Bucket
+from .inputs import Missing as Missing
+from .inputs import Segment as Segment
+from .inputs import Slot as Slot
 
 NO_METADATA: Mapping[str, JSON] = MappingProxyType({})
-
-
-class Missing:
-    """The type of `MISSING`: no value at all, which is not the same as null."""
-
-    def __repr__(self) -> str:
-        return "MISSING"
-
-
-MISSING = Missing()
-
-_VIEW_NAMES = {
-    "targeting_key": "targetingKey",
-    "devcycle_user_id": "user_id",
-    "devcycle_user_valid": "valid user record",
-    "devcycle_custom": "customData.",
-    "devcycle_bucket_vendor": "customData.",
-    "devcycle_bucket_corrected": "customData.",
-    "growthbook_sticky": "stickyBucketAssignmentDocs.",
-}
-_LONGEST_NAME = 80
-
-
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """One thing that rules read from the evaluation context, and how the host finds it.
-
-    `view` names a function of runtime/views.py, `args` are its arguments: ("path", ("user", "email")) is the
-    attribute `email` of the attribute `user`. `default` is used when the context has no value there.
-    Equal slots are one slot: the compiler numbers them in the order in which it meets them.
-    """
-
-    view: str
-    args: tuple[str, ...] = ()
-    default: JSON | Missing = MISSING
-
-    @property
-    def name(self) -> str:
-        """How an explanation calls it: `user.email`, `customData.plan`."""
-        if self.view == "flagd_context" or (self.view == "path" and not self.args):
-            return "the context"
-        if self.view.startswith("growthbook_"):
-            said = self.args[: 2 if self.view in ("growthbook_judged", "growthbook_verdict") else 1]
-            return _VIEW_NAMES.get(self.view, "") + " ".join(said)[:_LONGEST_NAME]
-        if self.view.startswith("unleash_"):
-            return self.args[0]
-        return _VIEW_NAMES.get(self.view, "") + ".".join(self.args) or self.view
-
-
-@dataclass(frozen=True, slots=True)
-class Bucket:
-    """A hash of constant text and slots (schema/README.md 5.4), all 32 bits, or the remainder by `modulus`.
-
-    `parts` are str or bytes (bytes are taken raw, for Cbor) or Slot. With `require_text` an empty text is Unknown.
-    `seed` is for murmur3 alone. The FNV hashes take CodePoints, and no other algorithm does.
-    """
-
-    parts: tuple[str | bytes | Slot, ...]
-    seed: int = 0
-    encoding: Encoding = Encoding.UTF8
-    require_text: bool = False
-    algorithm: HashAlgorithm = HashAlgorithm.MURMUR3X86
-    modulus: int | None = None
-
-    @property
-    def size(self) -> int:
-        """How many buckets there are: they are 0 .. size - 1."""
-        return 2**32 if self.modulus is None else self.modulus
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """A percentage over time from `from_ms` on: p0 + (p1 - p0) * ((now - t0) / (t1 - t0)); 1.0 is everyone."""
-
-    from_ms: int
-    t0: float
-    t1: float
-    p0: float
-    p1: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from itertools import groupby
 from typing import Final
 
 from ..pace import breathe
-from .sets import ASCII, EVERYTHING, LAST, CodeSet, common, inverted, of_points, points, united
+from .sets import ASCII, EVERYTHING, CodeSet, common, inverted, of_points, points, united
 from .tree import UnsupportedPattern
 
 WHITE_SPACE: Final[CodeSet] = (
@@ -20,6 +20,11 @@ WHITE_SPACE: Final[CodeSet] = (
     (0x202F, 0x202F), (0x205F, 0x205F), (0x3000, 0x3000),
 )  # fmt: skip
 _BLOCK: Final = 4096
+_INHABITED: Final = ((0, 0x40000), (0xE0000, 0xE1000))
+_ELSEWHERE: Final[dict[str, CodeSet]] = {
+    "Cn": ((0x40000, 0xDFFFF), (0xE1000, 0xEFFFF), (0xFFFFE, 0xFFFFF), (0x10FFFE, 0x10FFFF)),
+    "Co": ((0xF0000, 0xFFFFD), (0x100000, 0x10FFFD)),
+}
 _JOINERS: Final[CodeSet] = ((0x200C, 0x200D),)
 _ALPHABETIC_SYMBOLS: Final[CodeSet] = ((0x24B6, 0x24E9), (0x1F130, 0x1F149), (0x1F150, 0x1F169), (0x1F170, 0x1F189))
 _LONG_NAMES: Final = {
@@ -40,10 +45,11 @@ _ALSO_EQUAL: Final = {0x1FD3: 0x390, 0x1FE3: 0x3B0, 0xFB05: 0xFB06}
 
 
 def blocks() -> Iterator[str]:
-    """All code points as characters, some at a time."""
-    for start in range(0, LAST + 1, _BLOCK):
-        breathe()
-        yield "".join(map(chr, range(start, start + _BLOCK)))
+    """All code points as characters, some at a time; without planes that have no characters or private ones only."""
+    for first, behind in _INHABITED:
+        for start in range(first, behind, _BLOCK):
+            breathe()
+            yield "".join(map(chr, range(start, start + _BLOCK)))
 
 
 def cased() -> Iterator[str]:
@@ -56,13 +62,14 @@ def cased() -> Iterator[str]:
 @cache
 def _categories() -> dict[str, CodeSet]:
     """The code points of each category of two letters, in one pass."""
-    found: dict[str, list[tuple[int, int]]] = {}
-    first = 0
-    for name, run in groupby(name for block in blocks() for name in map(unicodedata.category, block)):
-        behind = first + sum(1 for _ in run)
-        found.setdefault(name, []).append((first, behind - 1))
-        first = behind
-    return {name: tuple(ranges) for name, ranges in found.items()}
+    found = {name: list(ranges) for name, ranges in _ELSEWHERE.items()}
+    for block in blocks():
+        first = ord(block[0])
+        for name, run in groupby(map(unicodedata.category, block)):
+            behind = first + sum(1 for _ in run)
+            found.setdefault(name, []).append((first, behind - 1))
+            first = behind
+    return {name: united(ranges) for name, ranges in found.items()}
 
 
 @cache
@@ -138,16 +145,14 @@ def _general(loose: str) -> CodeSet | None:
 
 def _loose(name: str) -> str:
     """As UAX44-LM3 has it: without case, spaces, hyphens, underscores and the prefix `is`."""
-    bare = "".join(c for c in name.lower() if c not in " \t\n\r\v\f-_")
+    bare = "".join(c for c in name.lower() if c not in " -_")
     return bare[2:] if bare.startswith("is") and len(bare) > 2 else bare
 
 
 def _fold_key(point: int) -> int:
     character = chr(point)
-    for folded in (character.casefold(), character.lower()):
-        if len(folded) == 1:
-            return ord(folded)
-    return _ALSO_EQUAL.get(point, point)
+    key = next((ord(folded) for folded in (character.casefold(), character.lower()) if len(folded) == 1), point)
+    return _ALSO_EQUAL.get(key, key)
 
 
 @cache

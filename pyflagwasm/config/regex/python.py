@@ -89,6 +89,8 @@ def _item(item: tuple[Any, Any], flags: int) -> Node:
             return _position(str(arg), flags)
         case "FAILURE":
             return NEVER
+        case "ASSERT_NOT" if not arg[1]:
+            return NEVER
         case _:
             raise UnsupportedPattern(f"{_UNSUPPORTED.get(op, op)} is not matched in linear time")
 

@@ -110,7 +110,7 @@ class Reader:
         name = self.run(lambda c: c != "}")
         if not self.takes("}"):
             self.fail("a class whose name does not end")
-        return characters.named(name)
+        return characters.named("".join(c for c in name if not (extended and characters.is_white(c))))
 
     def escaped(self, extended: bool) -> tuple[int, bool]:
         """The code point that an escape stands for, and whether it was written as a byte; the backslash is passed."""
@@ -201,6 +201,8 @@ class Reader:
         self.at = end + 2
         if not name.startswith("^"):
             return members
+        if "i" in flags:
+            members = characters.folded(members, "u" in flags)
         return self.as_text(inverted(members), flags)
 
     def _range(self, flags: frozenset[str]) -> CodeSet:

@@ -15,7 +15,7 @@ DEAD, MATCHED = 0, 1
 """Targets that end a search: no match can come any more; there is one."""
 
 _MOST_ENTRIES: Final = 65_536
-_MOST_WORK: Final = 250_000
+_MOST_WORK: Final = 100_000
 """Sets that are united until we give up: some 50 to 200 ms."""
 
 _State = tuple[int, ...]
