@@ -4,7 +4,7 @@ import enum
 import struct
 from typing import Final
 
-FINGERPRINT: Final = 0x16071d056b354a51
+FINGERPRINT: Final = 0x60cd800290439de0
 
 
 class Kind(enum.IntEnum):
@@ -216,10 +216,10 @@ REQUEST_FIELDS: Final = ('slots', 'now_us', 'heap')
 CONFIG_FIELDS: Final = ('fingerprint', 'slot_count', 'flags', 'nodes', 'values', 'heap', 'buckets', 'parts', 'bounds', 'segments')
 
 SCRATCH_REQUEST_OFFSET: Final = 0
-SCRATCH_REQUEST_SIZE: Final = 65536
-SCRATCH_OUTPUT_OFFSET: Final = 65536
+SCRATCH_REQUEST_SIZE: Final = 131072
+SCRATCH_OUTPUT_OFFSET: Final = 131072
 SCRATCH_OUTPUT_SIZE: Final = 32768
-SCRATCH_SIZE: Final = 98304
+SCRATCH_SIZE: Final = 163840
 
 REQUEST_ROOT: Final = 24
 REQUEST_VTABLE: Final = 8

@@ -185,4 +185,4 @@ def test_as_many_slots_as_the_contract_allows() -> None:
     config = support.attributes(*names)
     assert support.encoded(config, dict.fromkeys(names, 1)) == [1] * len(names)
     with pytest.raises(ValueError, match="do not fit"):
-        Encoder(support.attributes(*(f"a{number}" for number in range(5000))))
+        Encoder(support.attributes(*(f"a{number}" for number in range(9000))))

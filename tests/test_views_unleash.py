@@ -131,7 +131,7 @@ def test_the_extension_finds_the_same(context: Any, monkeypatch: pytest.MonkeyPa
             monkeypatch.setenv("PYFLAGWASM_HOST", host)
         else:
             monkeypatch.delenv("PYFLAGWASM_HOST", raising=False)
-        area = memoryview(bytearray(65536))
+        area = memoryview(bytearray(1 << 17))
         size = Encoder(Config()).encode(context, tuple(range(len(SLOTS))), area, NOW)
         written.append(bytes(area[:size]))
     assert written[0] == written[1]

@@ -12,7 +12,9 @@ mod prepare;
 mod row;
 pub mod words;
 
-use crate::abi::{bound_at, decision_layout, kind, order, outcome, request_layout as layout, scratch_layout, value_at};
+use crate::abi::{
+    bound_at, decision_layout, kind, limits_layout, order, outcome, request_layout as layout, scratch_layout, value_at,
+};
 use crate::bucket::{admits, digest_of, percentage, reduced};
 use crate::config::View;
 use crate::hash::Murmur3;
@@ -63,6 +65,9 @@ pub struct Scratch<'a> {
 
 const WORDS: usize = scratch_layout::REQUEST_SIZE / 8 - 1;
 const BYTES: usize = scratch_layout::REQUEST_SIZE - 1;
+/// The offsets of slots are 16 bits of a row.
+const SLOTS: usize = 0xFFFF;
+const _: () = assert!(layout::SLOTS + limits_layout::MAX_SLOTS * value_at::SIZE <= SLOTS);
 const _: () = assert!(scratch_layout::REQUEST_OFFSET == 0 && scratch_layout::REQUEST_SIZE.is_power_of_two());
 const _: () = assert!(scratch_layout::SIZE >= scratch_layout::REQUEST_SIZE + value_at::SIZE);
 
@@ -76,7 +81,7 @@ impl Scratch<'_> {
     /// The two words of a slot, given by its offset.
     #[inline(always)]
     fn slot(&self, at: u64) -> (u64, u64) {
-        let value = slice(self.bytes, at as usize & BYTES, value_at::SIZE);
+        let value = slice(self.bytes, at as usize & SLOTS, value_at::SIZE);
         (u64_at(value, 0), u64_at(value, value_at::BITS))
     }
 
