@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from . import __version__
 from .config.document import UnusableNumber, kind, read_int, refuse_constant, repeated_members
+from .config.formats import AUTO, FORMATS
 from .errors import ConfigError, GuestError
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def _parser() -> _Parser:
         usage = f"pyflagwasm {name} CONFIG {usage} [--format FORMAT] [--options JSON]"
         new = commands.add_parser(name, help=says, description=says, usage=usage, allow_abbrev=False, epilog=_EXITS)
         new.add_argument("config", metavar="CONFIG", help="a file, or a bundled one: example:flagd, example:devcycle")
-        new.add_argument("--format", default="auto", help="auto (default), flagd or devcycle")
+        new.add_argument("--format", default="auto", help=f"one of {', '.join((AUTO, *FORMATS))}")
         new.add_argument("--options", metavar="JSON", help="the importer's options, an object")
         return new
 

@@ -60,7 +60,7 @@ def open(
         Document), a mapping that somebody has parsed already and that must not change before it is loaded, or one of
         the examples "example:flagd" and "example:devcycle". Or what delivers again and again, in the background: a
         Source (FileSource, HttpSource, ...), a function, or an async iterator of documents.
-    format: "flagd", "devcycle", or "auto" to tell by the document.
+    format: "flagd", "devcycle", "eppo", "datadog", "unleash", "growthbook", or "auto" to tell by the document.
     options: the format's own; see its `load` in pyflagwasm.config.formats.
     clock: seconds since 1970, for rules that read the time. If it raises, or gives no number or one that is not within
         some 290,000 years of 1970, evaluations give the default with the error GENERAL.

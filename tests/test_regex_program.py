@@ -25,7 +25,7 @@ from pyflagwasm.errors import ConfigError
 from pyflagwasm.runtime.encode import Encoder
 from pyflagwasm.runtime.instance import Instance
 
-LARGE = 60_000
+LARGE = 100_000
 
 # Patterns that take others exponential or quadratic time, and what to repeat so that no match comes.
 STRESS = {
