@@ -15,7 +15,6 @@ import argparse
 import json
 import os
 import re
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -31,6 +30,7 @@ sys.path[:0] = [str(HERE.parent.parent), str(HERE.parent), str(HERE)]
 from eppo_answers import Answers  # noqa: E402
 from eppo_cases import KINDS, PATTERNS, Cases  # noqa: E402
 from flagd import smaller  # noqa: E402
+from oracle import Child  # noqa: E402
 
 from pyflagwasm.config.regex import PatternError, UnsupportedPattern, compile_pattern  # noqa: E402
 from pyflagwasm.errors import ConfigError  # noqa: E402
@@ -48,30 +48,14 @@ LENIENT = re.compile(r'"(?:rules|extraLogging)": null|MATCHES", (?:"value": )?\[
 Answer = dict[str, Any]
 
 
-class Oracle:
-    """eppo_oracle.py in its own interpreter."""
-
+class Oracle(Child):
     def __init__(self, python: str) -> None:
-        self.process = subprocess.Popen(
-            [python, str(HERE / "eppo_oracle.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        super().__init__(python, "eppo_oracle.py", "eppo-server-sdk")
 
     def answers(self, document: Any, calls: list[Any]) -> list[Answer] | str:
         """One for each call, or why it refuses the document."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps({"document": document, "calls": calls}) + "\n")
-        self.process.stdin.flush()
-        line = self.process.stdout.readline()
-        if not line:
-            raise SystemExit("the oracle ended: is eppo-server-sdk installed there?")
-        reply = json.loads(line)
-        return reply["refused"] if "refused" in reply else reply["answers"]
-
-    def close(self) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait(timeout=10)
+        found: list[Answer] | str = self.ask(document=document, calls=calls)
+        return found
 
 
 class Ours:

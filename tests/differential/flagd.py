@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -28,36 +27,21 @@ sys.path[:0] = [str(HERE.parent.parent), str(HERE.parent), str(HERE)]
 
 from flagd_answers import NOW, Answers, Engine, core, reference  # noqa: E402
 from flagd_cases import KINDS, Cases  # noqa: E402
+from oracle import Child  # noqa: E402
 
 from pyflagwasm.errors import ConfigError  # noqa: E402
 
 Answer = dict[str, Any]
 
 
-class Oracle:
-    """flagd_oracle.py in its own interpreter."""
-
+class Oracle(Child):
     def __init__(self, python: str) -> None:
-        self.process = subprocess.Popen(
-            [python, str(HERE / "flagd_oracle.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        super().__init__(python, "flagd_oracle.py", "openfeature-flagd-core")
 
     def answers(self, document: Any, calls: list[Any]) -> list[Answer] | str:
         """One for each call, or why it refuses the document."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps({"document": document, "now": NOW, "calls": calls}) + "\n")
-        self.process.stdin.flush()
-        line = self.process.stdout.readline()
-        if not line:
-            raise SystemExit("the oracle ended: is openfeature-flagd-core installed there?")
-        reply = json.loads(line)
-        return reply["refused"] if "refused" in reply else reply["answers"]
-
-    def close(self) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait(timeout=10)
+        found: list[Answer] | str = self.ask(document=document, now=NOW, calls=calls)
+        return found
 
 
 class Ours:

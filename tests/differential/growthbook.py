@@ -14,7 +14,6 @@ import asyncio
 import json
 import os
 import re
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -27,6 +26,7 @@ sys.path[:0] = [str(HERE.parent.parent), str(HERE.parent), str(HERE)]
 
 from flagd import smaller  # noqa: E402
 from growthbook_cases import Cases  # noqa: E402
+from oracle import Child  # noqa: E402
 
 import pyflagwasm  # noqa: E402
 
@@ -35,29 +35,13 @@ CONTEXTS = 6
 MALFORMED = re.compile(r"\.(filters|ranges?|namespace)\b[^;]* must (be|have) ")
 
 
-class Oracle:
-    """growthbook_oracle.py in its own interpreter."""
-
+class Oracle(Child):
     def __init__(self, python: str) -> None:
-        self.process = subprocess.Popen(
-            [python, "-P", str(HERE / "growthbook_oracle.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        super().__init__(python, "growthbook_oracle.py", "growthbook 3.2.2", "-P")
 
     def answers(self, document: Any, options: Any, calls: list[Any]) -> list[Answer]:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps({"document": document, "options": options, "calls": calls}) + "\n")
-        self.process.stdin.flush()
-        line = self.process.stdout.readline()
-        if not line:
-            raise SystemExit("the oracle ended: is growthbook 3.2.2 installed there?")
-        answers: list[Answer] = json.loads(line)["answers"]
-        return answers
-
-    def close(self) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait(timeout=10)
+        found: list[Answer] = self.ask(document=document, options=options, calls=calls)
+        return found
 
 
 def ours(document: Any, options: Any, calls: list[Any]) -> list[Answer]:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -24,6 +23,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent.parent), str(HERE.parent), str(HERE)]
 
+from oracle import Child  # noqa: E402
 from unleash_cases import Cases  # noqa: E402
 
 from pyflagwasm.config.compile import compile_model  # noqa: E402
@@ -40,37 +40,15 @@ DRAWS = 20_000
 SIGMAS = 5
 
 
-class Oracle:
-    """unleash_oracle.py in its own interpreter."""
-
+class Oracle(Child):
     def __init__(self, python: str, words: str) -> None:
+        super().__init__(python, "unleash_oracle.py", "UnleashClient", quiet=True)  # the engine prints where it panics
         self.words = words
-        self.process = subprocess.Popen(
-            [python, str(HERE / "unleash_oracle.py")],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # the engine prints where it panics
-            text=True,
-        )
 
     def answers(self, document: Any, calls: list[Any], times: int = 1) -> list[Any] | str:
         """One for each call, or why it refuses the document."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        request = {"document": document, "words": self.words, "calls": calls, "times": times}
-        self.process.stdin.write(json.dumps(request) + "\n")
-        self.process.stdin.flush()
-        line = self.process.stdout.readline()
-        if not line:
-            raise SystemExit("the oracle ended: is UnleashClient installed there?")
-        reply = json.loads(line)
-        found: list[Any] | str = reply["refused"] if "refused" in reply else reply["answers"]
+        found: list[Any] | str = self.ask(document=document, words=self.words, calls=calls, times=times)
         return found
-
-    def close(self) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait(timeout=10)
 
 
 class Ours:
