@@ -15,7 +15,7 @@ from reference import Reference
 from pyflagwasm import _abi
 from pyflagwasm.config.compile import CompiledConfig, compile_model
 from pyflagwasm.config.document import parse
-from pyflagwasm.config.formats import devcycle
+from pyflagwasm.config.formats.devcycle import importer as devcycle
 from pyflagwasm.config.model import Model
 from pyflagwasm.explain import label_outcomes
 from pyflagwasm.runtime.decode import unpack

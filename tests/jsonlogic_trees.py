@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from pyflagwasm._abi import ErrorCode, Reason
-from pyflagwasm.config.formats.jsonlogic import Targeting
-from pyflagwasm.config.formats.jsonlogic_lower import Outcomes, condition
+from pyflagwasm.config.formats.flagd.jsonlogic import Targeting
+from pyflagwasm.config.formats.flagd.jsonlogic_lower import Outcomes, condition
 from pyflagwasm.config.model import Action, Condition, Constant, Fail, Serve, ServeNamed, Slot, SlotValue, Value
 
 A, B = Slot("path", ("a",)), Slot("path", ("b",))

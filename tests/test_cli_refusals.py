@@ -39,7 +39,8 @@ REFUSED: list[tuple[tuple[str, ...], str]] = [
     (("check", "example:../flagd"), "example:../flagd: $: there is no example '../flagd'; there are devcycle, flagd"),
     (
         ("check", "example:flagd", "--format", "yaml"),
-        "example:flagd: $: there is no format 'yaml'; there are auto, flagd, devcycle, eppo, datadog, growthbook",
+        "example:flagd: $: there is no format 'yaml'; "
+        "there are auto, flagd, devcycle, eppo, datadog, growthbook, unleash",
     ),
     (
         ("check", "example:flagd", "--format", "devcycle"),

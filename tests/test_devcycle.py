@@ -22,8 +22,8 @@ from devcycle_documents import (
     variation,
 )
 
-from pyflagwasm.config.formats.devcycle import load
-from pyflagwasm.config.formats.devcycle_audience import DEEPEST
+from pyflagwasm.config.formats.devcycle.audience import DEEPEST
+from pyflagwasm.config.formats.devcycle.importer import load
 from pyflagwasm.errors import ConfigError
 
 STAGE = {"type": "linear", "date": "2025-01-01T00:00:00.000Z", "percentage": 1}

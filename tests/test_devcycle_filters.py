@@ -21,9 +21,9 @@ from devcycle_documents import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyflagwasm.config.formats.devcycle_compare import COMPARATORS
-from pyflagwasm.config.formats.devcycle_rollout import date_ms
-from pyflagwasm.config.formats.devcycle_semantics import VENDOR
+from pyflagwasm.config.formats.devcycle.compare import COMPARATORS
+from pyflagwasm.config.formats.devcycle.rollout import date_ms
+from pyflagwasm.config.formats.devcycle.semantics import VENDOR
 
 VENDOR_OPTIONS: JSON = {"semantics": "vendor"}
 CORRECTED_OPTIONS: JSON = {"semantics": "corrected"}

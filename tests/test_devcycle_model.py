@@ -11,7 +11,7 @@ import pytest
 from devcycle_answers import Answer, Answers
 from devcycle_documents import custom_filter, document, every, feature, target, user_filter, variation
 
-from pyflagwasm.config.formats.devcycle import load
+from pyflagwasm.config.formats.devcycle.importer import load
 
 
 def test_a_flag_is_a_variable_of_the_first_feature_that_mentions_it() -> None:

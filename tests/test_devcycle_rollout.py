@@ -10,8 +10,8 @@ from devcycle_documents import JSON, document, feature, target, variation
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyflagwasm.config.formats.devcycle_rollout import HASHES, cut_points, date_ms, segments, upper_bound
-from pyflagwasm.config.formats.devcycle_semantics import CORRECTED, VENDOR, value
+from pyflagwasm.config.formats.devcycle.rollout import HASHES, cut_points, date_ms, segments, upper_bound
+from pyflagwasm.config.formats.devcycle.semantics import CORRECTED, VENDOR, value
 
 VENDOR_OPTIONS: JSON = {"semantics": "vendor"}
 CORRECTED_OPTIONS: JSON = {"semantics": "corrected"}

@@ -15,7 +15,7 @@ import pytest
 from devcycle_answers import Answers
 
 from pyflagwasm.config.document import parse
-from pyflagwasm.config.formats.devcycle import load
+from pyflagwasm.config.formats.devcycle.importer import load
 from pyflagwasm.config.model import Bucket, SplitBy
 from pyflagwasm.config.murmur import backslashed, murmur3
 

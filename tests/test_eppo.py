@@ -14,7 +14,8 @@ import pytest
 from eppo_answers import Answers, allocation, answers, document, flag, rules, shard, split
 
 from pyflagwasm._abi import ErrorCode, Reason
-from pyflagwasm.config.formats import eppo_splits, load
+from pyflagwasm.config.formats import load
+from pyflagwasm.config.formats.eppo import splits as eppo_splits
 from pyflagwasm.config.model import Fail, Serve
 from pyflagwasm.errors import ConfigError
 

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from eppo_answers import allocation, answers, rules
 
-import pyflagwasm.config.formats.eppo_conditions as conditions
+import pyflagwasm.config.formats.eppo.conditions as conditions
 from pyflagwasm._abi import Op
 from pyflagwasm.config.decimals import decimal_text, decimal_value
-from pyflagwasm.config.formats.eppo_conditions import is_version, rust_float
+from pyflagwasm.config.formats.eppo.conditions import is_version, rust_float
 from pyflagwasm.config.model import All, Condition, Not, Slot
 from pyflagwasm.config.model import Test as Predicate
 from pyflagwasm.config.regex import PatternError, UnsupportedPattern

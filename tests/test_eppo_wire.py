@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pyflagwasm.config.formats.eppo_wire import REQUIRED, Instant, instant, integer, json_text, record, u32, word
+from pyflagwasm.config.formats.eppo.wire import REQUIRED, Instant, instant, integer, json_text, record, u32, word
 from pyflagwasm.errors import ConfigError
 
 FIELDS = {"a": REQUIRED, "b": 7}

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from flagd_answers import LENIENT, Answers, document
 
-from pyflagwasm.config.formats import flagd, load
-from pyflagwasm.config.formats.flagd import MAX_EXPANDED
+from pyflagwasm.config.formats import load
+from pyflagwasm.config.formats.flagd import importer as flagd
+from pyflagwasm.config.formats.flagd.importer import MAX_EXPANDED
 from pyflagwasm.errors import ConfigError
 
 

@@ -13,7 +13,7 @@ import pytest
 from growthbook_answers import answer, details, feature, problem
 
 from pyflagwasm.config.formats import load
-from pyflagwasm.config.formats.growthbook_buckets import bounds, cuts, up_to, weighted_ranges
+from pyflagwasm.config.formats.growthbook.buckets import bounds, cuts, up_to, weighted_ranges
 from pyflagwasm.errors import ConfigError
 
 SPLIT = {"key": "test", "variations": ["x", "y"]}  # "1" is in bucket 0.896, "2" in 0.437

@@ -11,8 +11,8 @@ from growthbook_answers import holds
 
 from pyflagwasm._abi import Op
 from pyflagwasm.config import model
-from pyflagwasm.config.formats import growthbook_conditions
-from pyflagwasm.config.formats.growthbook_conditions import Conditions
+from pyflagwasm.config.formats.growthbook import conditions as growthbook_conditions
+from pyflagwasm.config.formats.growthbook.conditions import Conditions
 
 NAN = math.nan
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import support
 
-from pyflagwasm.config.formats.growthbook_semantics import padded
+from pyflagwasm.config.formats.growthbook.semantics import padded
 from pyflagwasm.config.model import MISSING, Slot
 from pyflagwasm.runtime import extension, views
 from pyflagwasm.runtime.encode import EncodeError, Encoder

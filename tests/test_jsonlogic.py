@@ -8,8 +8,8 @@ import pytest
 from jsonlogic_trees import NULL, VAR, WHOLE, A, B, read
 
 from pyflagwasm._abi import ErrorCode, LoopKind, Op, Order, TimeUnit
-from pyflagwasm.config.formats.jsonlogic import MAX_CHAIN
-from pyflagwasm.config.formats.jsonlogic_lower import may_fail
+from pyflagwasm.config.formats.flagd.jsonlogic import MAX_CHAIN
+from pyflagwasm.config.formats.flagd.jsonlogic_lower import may_fail
 from pyflagwasm.config.model import (
     Apply,
     BlankSlots,

@@ -8,8 +8,8 @@ import pytest
 from jsonlogic_trees import DEFAULT, GENERAL, PARSE_ERROR, VAR, A, B, act, computed, read, serve, truth_of
 
 from pyflagwasm._abi import Encoding, Kind, Op, Order
-from pyflagwasm.config.formats.jsonlogic import Targeting
-from pyflagwasm.config.formats.jsonlogic_lower import Outcomes
+from pyflagwasm.config.formats.flagd.jsonlogic import Targeting
+from pyflagwasm.config.formats.flagd.jsonlogic_lower import Outcomes
 from pyflagwasm.config.model import (
     Action,
     All,

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from unleash_answers import NOW, Answers, constrained, constraint, feature, strategy, variant
 
-from pyflagwasm.config.formats import load, unleash_constraints
+from pyflagwasm.config.formats import load
+from pyflagwasm.config.formats.unleash import constraints as unleash_constraints
 from pyflagwasm.config.regex import UnsupportedPattern
 from pyflagwasm.errors import ConfigError
-from pyflagwasm.runtime import views_unleash
+from pyflagwasm.runtime.views import unleash as views_unleash
 
 U = {"userId": "7"}
 OFF = {"name": "disabled", "enabled": False, "feature_enabled": False}

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyflagwasm.config.formats.unleash_values import (
+from pyflagwasm.config.formats.unleash.values import (
     INSTANTS_A_SECOND,
     WHITE_SPACE,
     equal_bounds,

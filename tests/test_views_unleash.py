@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from pyflagwasm.config.model import MISSING, Slot
-from pyflagwasm.runtime import views, views_unleash
+from pyflagwasm.runtime import views
 from pyflagwasm.runtime.encode import Encoder
+from pyflagwasm.runtime.views import unleash as views_unleash
 
 NOW = 1_700_000_000_250_000
 DAY = datetime.datetime(2022, 1, 29, 13, tzinfo=datetime.UTC)

@@ -1,6 +1,6 @@
 """What rules read, as importers say it: slots of the evaluation context, buckets of users, percentages over time.
 
-How a slot finds its value is runtime/views.py's business. Import these from model.py.
+How a slot finds its value is runtime/views/'s business. Import these from model.py.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _LONGEST_NAME = 80
 class Slot:
     """One thing that rules read from the evaluation context, and how the host finds it.
 
-    `view` names a function of runtime/views.py, `args` are its arguments: ("path", ("user", "email")) is the
+    `view` names a function of runtime/views/, `args` are its arguments: ("path", ("user", "email")) is the
     attribute `email` of the attribute `user`. `default` is used when the context has no value there.
     Equal slots are one slot: the compiler numbers them in the order in which it meets them.
     """

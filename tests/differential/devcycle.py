@@ -27,8 +27,8 @@ sys.path[:0] = [str(HERE.parents[1]), str(HERE.parent), str(HERE)]
 from devcycle_answers import Answer, Answers  # noqa: E402
 from devcycle_configs import NOW_MS, Configs  # noqa: E402
 
-from pyflagwasm.config.formats.devcycle_rollout import date_ms  # noqa: E402
-from pyflagwasm.config.formats.devcycle_semantics import VENDOR  # noqa: E402
+from pyflagwasm.config.formats.devcycle.rollout import date_ms  # noqa: E402
+from pyflagwasm.config.formats.devcycle.semantics import VENDOR  # noqa: E402
 from pyflagwasm.errors import ConfigError  # noqa: E402
 
 JSON = dict[str, Any]

@@ -29,10 +29,10 @@ from unleash_cases import Cases  # noqa: E402
 from pyflagwasm.config.compile import compile_model  # noqa: E402
 from pyflagwasm.config.formats import load  # noqa: E402
 from pyflagwasm.errors import ConfigError  # noqa: E402
-from pyflagwasm.runtime import views_unleash  # noqa: E402
 from pyflagwasm.runtime.decode import unpack  # noqa: E402
 from pyflagwasm.runtime.encode import Encoder  # noqa: E402
 from pyflagwasm.runtime.instance import Instance  # noqa: E402
+from pyflagwasm.runtime.views import unleash as views_unleash  # noqa: E402
 
 UNSUPPORTED = "a regular expression that cannot be matched here"
 DRAWN = "a draw, and the engine draws that, too"

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from pyflagwasm.config.formats.unleash_values import number_text
+from pyflagwasm.config.formats.unleash.values import number_text
 
 TEXTS = [
     "", "a", "A", "abc", "ABC", "aBc def", "b", "x,y", " a ", "Straße", "STRASSE", "ẞ", "İstanbul", "i̇stanbul",

@@ -1,7 +1,7 @@
 """The configuration formats by name, and how a document's own shape tells which one it is.
 
 Here lives the registry. An importer is a function from a parsed document and its options to a Model; each lives in a
-module of its own, imported when it is first used. YAML is not read: convert it to JSON.
+folder of its vendor, imported when it is first used. YAML is not read: convert it to JSON.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ AUTO: Final = "auto"
 Loader: TypeAlias = Callable[[object, Mapping[str, Any]], Model]
 
 
-def _lazily(module: str, name: str = "load") -> Loader:
+def _lazily(vendor: str, name: str = "load") -> Loader:
     def load_document(document: object, options: Mapping[str, Any]) -> Model:
-        loader: Loader = getattr(import_module(f".{module}", __name__), name)
+        loader: Loader = getattr(import_module(f".{vendor}.importer", __name__), name)
         return loader(document, options)
 
     return load_document

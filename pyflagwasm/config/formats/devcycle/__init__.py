@@ -1,0 +1,1 @@
+"""DevCycle's project configurations. `importer.load` is where to start."""

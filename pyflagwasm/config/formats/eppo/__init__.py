@@ -1,0 +1,1 @@
+"""Universal flag configurations: Eppo's, and Datadog's dialect. `importer.load` is where to start."""

@@ -1,0 +1,1 @@
+"""flagd's flag definitions, and JsonLogic. `importer.load` is where to start."""

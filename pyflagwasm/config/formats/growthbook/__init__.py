@@ -1,0 +1,1 @@
+"""GrowthBook's payloads. `importer.load` is where to start."""

@@ -1,0 +1,1 @@
+"""Unleash's client features. `importer.load` is where to start."""
