@@ -36,6 +36,7 @@ def read(data: bytes) -> Program:
     most = [FIRST + row_count + (set_count if i % 2 else 0) for i in range(width)]
     sound = (
         range_count >= 1 <= row_count
+        and classes <= 1 << 11
         and begins == sorted(set(begins))
         and begins[0] == 128
         and max(*ascii, *(number for _, number in ranges)) < classes

@@ -10,6 +10,8 @@ use crate::read::{slice, u16_at, u32_at, u64_at};
 /// Where the classes of ASCII begin, and the ranges behind them.
 const ASCII: usize = 8;
 const RANGES: usize = ASCII + 128;
+/// As many as a range can name.
+const MOST_CLASSES: usize = 1 << 11;
 /// Targets that are no rows: nothing more to find, and found.
 const MATCHED: usize = 1;
 const FIRST: usize = 2;
@@ -68,7 +70,9 @@ impl<'a> Program<'a> {
         });
         let mut most = self.rows.wrapping_add(FIRST);
         let mut other = most.wrapping_add(self.sets);
+        // With so few classes no size below is beyond 32 bits.
         ranges
+            && self.classes <= MOST_CLASSES
             && self.rows > 0
             && self.range(0) >> 11 == 128
             && self.set(self.sets) == self.bytes.len()
