@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from heapq import heappop, heappush
 from itertools import pairwise
 from typing import Any, Final
 
@@ -151,8 +152,14 @@ def cuts(size: int, ranges: Ranges) -> list[tuple[int, int | None]]:
     exact = [bounds(size, low, high) for low, high in ranges]
     ends = sorted({0, size, *(end for pair in exact for end in pair)})
     found: list[tuple[int, int | None]] = []
+    coming = sorted(((low, i, high) for i, (low, high) in enumerate(exact)), reverse=True)
+    under_way: list[tuple[int, int]] = []  # a heap of ranges that have begun, the first of them on top
     for start, end in pairwise(ends):
-        index = next((i for i, (low, high) in enumerate(exact) if low <= start < high), None)
+        while coming and coming[-1][0] <= start:
+            heappush(under_way, coming.pop()[1:])
+        while under_way and under_way[0][1] <= start:
+            heappop(under_way)
+        index = under_way[0][0] if under_way else None
         if found and found[-1][1] == index:
             found.pop()
         found.append((end, index))
