@@ -120,6 +120,11 @@ def test_a_bundled_one_that_cannot_be_used_is_raised() -> None:
     run_on("asyncio", scenario)
 
 
+def _cause(flags: FlagEvaluator) -> str | None:
+    source = flags.statistics().source
+    return source.cause if source else None
+
+
 @every_loop
 def test_without_anything_it_waits_and_becomes_ready_by_itself(loop: str, caplog: pytest.LogCaptureFixture) -> None:
     async def scenario(server: Server) -> None:
@@ -130,9 +135,8 @@ def test_without_anything_it_waits_and_becomes_ready_by_itself(loop: str, caplog
             assert (details.value, details.error_code) == ("mine", ErrorCode.PROVIDER_NOT_READY)
             statistics = flags.statistics()
             assert (statistics.state, statistics.generation, statistics.flags) == (State.NOT_READY, 0, 0)
-            assert statistics.source is not None
-            assert statistics.source.cause == "HTTP 500 Internal Server Error"
             assert await flags.ready(0.01) is False
+            await until(flags, lambda: _cause(flags) == "HTTP 500 Internal Server Error")
             ready: list[bool] = []
 
             async def wait() -> None:
