@@ -297,7 +297,8 @@ class Pool:
 
     def members(self) -> list[Member]:
         """All members, idle or in use."""
-        found = (reference() for reference in tuple(self._members))
+        # A copy is made in one piece; an iteration is not, and members that are freed meanwhile leave the set.
+        found = (reference() for reference in self._members.copy())
         return [member for member in found if member is not None]
 
     def coldest(self) -> Member | None:
