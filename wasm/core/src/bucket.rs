@@ -145,7 +145,7 @@ pub(crate) fn digest_of(config: &View<'_>, index: usize, text: &[u8]) -> u32 {
 
 /// The bucket that a hash is in, and what is kept of it for the decision and the trace: where it lies, 2^32 being the
 /// whole range. In doubles, because a division of 64 bits takes as long as hashing.
-#[inline(always)]
+#[inline(never)]
 pub(crate) fn reduced(hash: u32, modulus: u32) -> (u32, u64) {
     match hash.checked_rem(modulus) {
         None => (hash, BUCKETED | u64::from(hash)),

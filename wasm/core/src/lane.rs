@@ -18,6 +18,7 @@ use crate::abi::{
 use crate::bucket::{admits, digest_of, percentage, reduced};
 use crate::config::View;
 use crate::hash::Murmur3;
+use crate::machine::BUCKETED;
 use crate::read::{slice, u32_at, u64_at};
 use crate::request::{HEADER, TABLE};
 use crate::text;
@@ -221,7 +222,7 @@ pub fn decide(view: &View<'_>, lane: &Lane<'_>, scratch: Scratch<'_>, flag: u32)
                     at = row[2] as u32;
                     continue;
                 }
-                let hash = if how & how::DIGEST != 0 {
+                let mut hash = if how & how::DIGEST != 0 {
                     digest_of(view, operand as usize, slice(scratch.bytes, place, len as usize))
                 } else {
                     let mut hash = Murmur3::resume(state as u32, (state >> 32) as u32, sizes as u32);
@@ -240,8 +241,10 @@ pub fn decide(view: &View<'_>, lane: &Lane<'_>, scratch: Scratch<'_>, flag: u32)
                     }
                     hash.finish()
                 };
-                let (hash, kept) = reduced(hash, (record >> 32) as u32);
-                bucket = kept;
+                bucket = BUCKETED | u64::from(hash);
+                if record >> 32 != 0 {
+                    (hash, bucket) = reduced(hash, (record >> 32) as u32);
+                }
                 let (first, count) = ((row[1] >> 32) as u32, (head >> 32) as u32);
                 if head as u8 == op::ROLLOUT {
                     admits(percentage(view, scratch.word(layout::NOW_US / 8) as i64, first, count), hash)
