@@ -247,7 +247,8 @@ def test_buckets(pair: Pair, shape: str, algorithm: int, encoding: int, modulus:
         size = len(text.encode())
         most = 8 if "SL" in shape else 255
         prepared = known and size <= most and not ("SL" in shape and encoding == 1 and size > 5)
-        prepared = prepared and algorithm == HashAlgorithm.Murmur3x86  # the others leave marks on the stack, too
+        if algorithm != HashAlgorithm.Murmur3x86 or modulus:
+            prepared = False  # what is called for these leaves marks on the stack, too
         for value in [*ALL_TEXTS[:: 5 if literal else 2], *VALUES]:
             answer = pair.ask(request_of([value, "behind"]))
             if prepared and isinstance(value, str) and short(value) and (encoding != 1 or value.isascii()):
