@@ -25,6 +25,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from .errors import SignatureError
+from .extras import missing
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -239,7 +240,7 @@ def _need_cryptography() -> None:
     try:
         import cryptography  # noqa: F401
     except ImportError as error:
-        raise ImportError("signatures need the package cryptography: pip install 'pyflagwasm[signing]'") from error
+        raise missing("signing", "cryptography", "signing") from error
 
 
 def _public_key(given: bytes | str | os.PathLike[str]) -> Ed25519PublicKey:

@@ -195,7 +195,7 @@ def test_what_is_no_file_of_signatures_is_not_written_over(capsys: Capture, shop
 
 def test_without_the_package(capsys: Capture, shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cryptography", None)
-    message = "signatures need the package cryptography: pip install 'pyflagwasm[signing]'"
+    message = "signing needs the package cryptography: pip install 'pyflagwasm[signing]'"
     assert refused(capsys, "sign", "f.json", "--key", "key.pem") == message
     assert refused(capsys, "verify", "f.json", "--key", "key.pub.pem") == message
 

@@ -108,7 +108,7 @@ def test_keys_that_cannot_sign(pem: bytes, reason: str) -> None:
 
 def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cryptography", None)
-    message = r"signatures need the package cryptography: pip install 'pyflagwasm\[signing\]'"
+    message = r"signing needs the package cryptography: pip install 'pyflagwasm\[signing\]'"
     with pytest.raises(ImportError, match=message):
         Trust([raw(KEY)])
     with pytest.raises(ImportError, match=message):

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import anyio
 from anyio import sleep
 
+from ..extras import missing
 from .counting import Batch, Rejected
 from .text import fields_of, to_json
 
@@ -85,7 +86,7 @@ class HttpSink:
         try:
             import httpx2
         except ImportError as error:
-            raise ImportError("posting exposures needs httpx2: pip install 'pyflagwasm[http]'") from error
+            raise missing("posting exposures", "httpx2", "http") from error
         if self._verify is None:
             self._verify = httpx2.create_ssl_context() if self._origin.startswith("https") else False
         return httpx2, self._verify

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, Literal, NoReturn
 import anyio
 import anyio.to_thread
 
+from ..extras import missing
 from ..loading import MOST
 from .backoff import Backoff
 from .base import Document, Sink, Source
@@ -114,7 +115,7 @@ class HttpSource(Source):
         try:
             import httpx2
         except ImportError as error:
-            raise ImportError("configurations over HTTP need httpx2: pip install 'pyflagwasm[http]'") from error
+            raise missing("HttpSource", "httpx2", "http") from error
 
         url, signature_url = parsed("url", self._url), None
         if self._signature_url is True:

@@ -1,6 +1,6 @@
-"""The commands `sign` and `verify`: their arguments, keys and signatures in files, and what is printed.
+"""`pyflagwasm sign` and `pyflagwasm verify`: their arguments, keys and signatures in files, and what is printed.
 
-Signatures themselves are in signing.py. Exit codes and streams are as cli.py has them.
+Signatures themselves are in signing.py. Exit codes and streams are as output.py has them.
 """
 
 from __future__ import annotations
@@ -9,12 +9,13 @@ import argparse
 import os
 import stat
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from .cli import SOUND, STDIN, BadInput, _json, _object, _print
-from .errors import SignatureError
+from ..errors import SignatureError
+from .arguments import Add
+from .input import STDIN, json_object
+from .output import SOUND, BadInput, say, to_json
 
 _KEYS: Final = """\
 make the keys with OpenSSL, and keep key.pem secret:
@@ -22,39 +23,20 @@ make the keys with OpenSSL, and keep key.pem secret:
   openssl pkey -in key.pem -pubout -out key.pub.pem
 
 """
-_SIGN: Final = (
-    "pyflagwasm sign CONFIG --key PRIVATE.pem [--key ...] [--version N] [--output FILE|-] [--format FORMAT] "
-    "[--options JSON]"
-)
+_SIGN: Final = "--key PRIVATE.pem [--key ...] [--version N] [--output FILE|-]"
 
 
-def add_commands(add: Callable[..., argparse.ArgumentParser], exits: str) -> None:
-    """Adds both commands. add: `add_parser` of the commands; exits: the text about exit codes."""
-
-    def command(name: str, says: str, usage: str) -> argparse.ArgumentParser:
-        shape = argparse.RawDescriptionHelpFormatter
-        new = add(
-            name,
-            help=says,
-            description=says,
-            usage=usage,
-            allow_abbrev=False,
-            epilog=_KEYS + exits,
-            formatter_class=shape,
-        )
-        new.add_argument("config", metavar="CONFIG", help="a file")
-        return new
-
-    sign = command("sign", "sign a configuration that can be used: write CONFIG.sig", _SIGN)
+def add_commands(add: Add) -> None:
+    """Adds both commands."""
+    sign = add("sign", "sign a configuration that can be used: write CONFIG.sig", _SIGN, notes=_KEYS)
     sign.add_argument("--key", metavar="PRIVATE.pem", action="append", required=True, help="an Ed25519 private key")
     says = "must grow with each change; default: the milliseconds since 1970, or one above that of the present file"
     sign.add_argument("--version", metavar="N", type=int, help=says)
     sign.add_argument("--output", metavar="FILE", help="where to write; default: CONFIG.sig; - for stdout")
-    sign.add_argument("--format", default="auto", help="auto (default), flagd or devcycle")
-    sign.add_argument("--options", metavar="JSON", help="the importer's options, an object")
 
-    usage = "pyflagwasm verify CONFIG --key PUBLIC.pem [--key ...] [--signature FILE]"
-    verify = command("verify", "say whether a configuration is signed by a trusted key", usage)
+    usage = "--key PUBLIC.pem [--key ...] [--signature FILE]"
+    says = "say whether a configuration is signed by a trusted key"
+    verify = add("verify", says, usage, common=False, notes=_KEYS)
     verify.add_argument("--key", metavar="PUBLIC.pem", action="append", required=True, help="a key to trust")
     verify.add_argument("--signature", metavar="FILE", help="the signatures; default: CONFIG.sig")
 
@@ -65,11 +47,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _sign(arguments: argparse.Namespace) -> int:
-    from .loading import MOST, SIDECAR, compile_source
-    from .signing import LATEST, parse
-    from .sources.base import Document
+    from ..loading import MOST, SIDECAR, compile_source
+    from ..signing import LATEST, parse
+    from ..sources.base import Document
 
-    options = None if arguments.options is None else _object(arguments.options, "--options")
+    options = None if arguments.options is None else json_object(arguments.options, "--options")
     document = _read(arguments.config, MOST)
     compile_source(Document(document, arguments.config), arguments.format, options)
     output = arguments.output or arguments.config + SIDECAR
@@ -82,22 +64,22 @@ def _sign(arguments: argparse.Namespace) -> int:
     text = "\n".join(_signature(document, path, version) for path in arguments.key)
     keys = [each.key for each in parse(text)]
     if output == STDIN:
-        _print(text)
+        say(text)
         return SOUND
 
-    from .last_good import replace_file
+    from ..last_good import replace_file
 
     try:
         # Whoever may read the configuration may read its signature.
         replace_file(output, f"{text}\n".encode(), stat.S_IMODE(os.stat(arguments.config).st_mode) & 0o666)
     except OSError as error:
         raise BadInput(f"{output}: cannot be written: {error.strerror or error}") from None
-    _print(_json({"config": arguments.config, "signature": output, "keys": keys, "version": version}))
+    say(to_json({"config": arguments.config, "signature": output, "keys": keys, "version": version}))
     return SOUND
 
 
 def _signature(document: bytes, path: str, version: int) -> str:
-    from .signing import MOST_TEXT, sign
+    from ..signing import MOST_TEXT, sign
 
     pem = _read(path, MOST_TEXT)
     try:
@@ -109,8 +91,8 @@ def _signature(document: bytes, path: str, version: int) -> str:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    from .loading import MOST, SIDECAR
-    from .signing import Trust
+    from ..loading import MOST, SIDECAR
+    from ..signing import Trust
 
     try:
         trust = Trust([Path(path) for path in arguments.key])
@@ -123,13 +105,13 @@ def _verify(arguments: argparse.Namespace) -> int:
     except SignatureError as error:
         error.source = arguments.config
         raise
-    _print(_json({"config": arguments.config, "key": found.key, "version": found.version}))
+    say(to_json({"config": arguments.config, "key": found.key, "version": found.version}))
     return SOUND
 
 
 def _present(output: str) -> int:
     """The highest version in a file of signatures, -1 if there is none. Refuses one that holds something else."""
-    from .signing import parse
+    from ..signing import parse
 
     try:
         if not stat.S_ISREG(os.stat(output).st_mode):
@@ -146,7 +128,7 @@ def _present(output: str) -> int:
 
 
 def _text(path: str) -> str:
-    from .signing import MOST_TEXT
+    from ..signing import MOST_TEXT
 
     return _read(path, MOST_TEXT).decode("ascii", "replace")
 
