@@ -32,7 +32,6 @@ from .writing import Writer, answer, failure, matches, primitive, tag
 
 FLAGS: Final = "/ofrep/v1/evaluate/flags"
 _MOST_KEY: Final = 8 << 10
-_STATUSES: Final = {ErrorCode.FLAG_NOT_FOUND: 404, ErrorCode.PROVIDER_NOT_READY: 500}
 
 _Found: TypeAlias = tuple[list[EvaluationDetails], Mapping[str, Any]]
 
@@ -73,17 +72,16 @@ class Ofrep:
                 raise Refused(414, ErrorCode.PARSE_ERROR, f"the key has more than {_MOST_KEY} characters")
             details = await self._evaluator.details(key, await context_of(request))
         except Refused as refused:
-            return answer(refused.status, failure(refused.code, refused.message, key))
+            return answer(refused.status, failure(refused.code, refused.message, key), refused.headers)
         except ClientDisconnect:
             return _GONE
-        status = 200 if details.error_code is None else _STATUSES.get(details.error_code, 400)
-        return answer(status, self._writer.flag(details))
+        return answer(*self._writer.flag(details))
 
     async def bulk(self, request: Request) -> Response:
         try:
             context = await context_of(request)
         except Refused as refused:
-            return answer(refused.status, failure(refused.code, refused.message))
+            return answer(refused.status, failure(refused.code, refused.message), refused.headers)
         except ClientDisconnect:
             return _GONE
         found = self._all(context)

@@ -20,15 +20,20 @@ MOST: Final = 1 << 20
 """The bytes of the largest body. What the rules read of a context is at most 128 KiB."""
 
 _MOST_DRAINED: Final = 16 << 20  # so much is read and thrown away, for the client to come round to reading the answer
+_TOO_MUCH: Final = f"the body has more than {MOST >> 10} KiB"
 _JSON: Final = re.compile(r"application/(?:[\w.+-]+\+)?json", re.ASCII)
 _DECODER: Final = json.JSONDecoder(parse_constant=refuse_constant, parse_int=read_int)
 
 
 class Refused(Exception):
-    """A request that is not evaluated: the status, and the protocol's code and words."""
+    """A request that is not evaluated: the status, and the protocol's code and words.
 
-    def __init__(self, status: int, code: ErrorCode, message: str) -> None:
+    abandoned: whether there is more of the body, which nobody is going to read.
+    """
+
+    def __init__(self, status: int, code: ErrorCode, message: str, abandoned: bool = False) -> None:
         self.status, self.code, self.message = status, code, message
+        self.headers = {"Connection": "close"} if abandoned else {}
         super().__init__(message)
 
 
@@ -45,6 +50,9 @@ async def context_of(request: Request) -> Mapping[str, Any]:
 
 async def _body(request: Request) -> bytes:
     size, chunks = 0, []
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > _MOST_DRAINED:
+        raise Refused(413, ErrorCode.PARSE_ERROR, _TOO_MUCH, abandoned=True)
     async for chunk in request.stream():
         size += len(chunk)
         if size <= MOST:
@@ -52,7 +60,7 @@ async def _body(request: Request) -> bytes:
         elif size > _MOST_DRAINED:
             break
     if size > MOST:
-        raise _refused(413, f"the body has more than {MOST >> 10} KiB")
+        raise Refused(413, ErrorCode.PARSE_ERROR, _TOO_MUCH, abandoned=size > _MOST_DRAINED)
     return b"".join(chunks)
 
 

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from ..types import ErrorCode, EvaluationDetails
 
 _MOST_KNOWN: Final = 100_000
+_STATUSES: Final = {ErrorCode.FLAG_NOT_FOUND: 404, ErrorCode.PROVIDER_NOT_READY: 500}
 _UNWRITABLE: Final = "the value has a number that JSON cannot write"
 
 
@@ -23,27 +24,28 @@ class Writer:
     """Writes evaluations. What a flag answers is written once for each way in which it can end, and then known."""
 
     def __init__(self) -> None:
-        self._known: dict[int, tuple[EvaluationDetails, bytes]] = {}
+        self._known: dict[int, tuple[EvaluationDetails, tuple[int, bytes]]] = {}
         self._generation = 0
 
-    def flag(self, details: EvaluationDetails) -> bytes:
-        """One evaluation as JSON: `evaluationSuccess` or `evaluationFailure` of the protocol."""
+    def flag(self, details: EvaluationDetails) -> tuple[int, bytes]:
+        """The status of one evaluation, and its JSON: `evaluationSuccess` or `evaluationFailure` of the protocol."""
         known = self._known.get(id(details))  # the details are kept with it, so nothing else can have their id
         if known is not None and known[0] is details:
             return known[1]
+        code = details.error_code
         try:
-            text = to_json(fields(details))
+            written = 200 if code is None else _STATUSES.get(code, 400), to_json(fields(details))
         except ValueError:
-            text = to_json(failure(ErrorCode.GENERAL, _UNWRITABLE, details.flag_key))
-        if details.error_code is None:
+            written = 400, to_json(failure(ErrorCode.GENERAL, _UNWRITABLE, details.flag_key))
+        if code is None:
             if details.generation != self._generation or len(self._known) >= _MOST_KNOWN:
                 self._known, self._generation = {}, details.generation
-            self._known[id(details)] = details, text
-        return text
+            self._known[id(details)] = details, written
+        return written
 
     def bulk(self, all_details: Iterable[EvaluationDetails], more: Mapping[str, Any]) -> bytes:
         """All evaluations. more: further members of the answer."""
-        flags = b",".join([self.flag(each) for each in all_details])
+        flags = b",".join([self.flag(each)[1] for each in all_details])
         rest = to_json(more)[1:] if more else b"}"
         return b'{"flags":[%b]%b%b' % (flags, b"," if more else b"", rest)
 
