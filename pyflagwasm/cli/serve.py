@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
+import logging
 import os
 import signal
 import socket
@@ -14,6 +15,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 from functools import partial
+from importlib import import_module
 from types import FrameType
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -30,6 +32,7 @@ TOKEN: Final = "PYFLAGWASM_TOKEN"
 _PORT: Final = 8016
 _POLL: Final = 2.0
 _SIGNALS: Final = [signal.SIGINT, signal.SIGTERM]
+_PATIENCE: Final = 2.0  # seconds for a first answer of a URL, before requests are answered without one
 _GRACE: Final = 5  # seconds for requests that are being answered when the process is told to end
 _USAGE: Final = "[--host HOST] [--port PORT] [--public] [--cors ORIGIN]... [--[no-]inspector] [--[no-]watch]"
 _NOTES: Final = f"""\
@@ -72,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
     token, origins = _token(), [_origin(each) for each in arguments.cors]
     host = arguments.host or ("" if arguments.public else "127.0.0.1")
     evaluator = _opened(arguments)
-    with _listening(host, arguments.port, arguments.public) as listener:
+    with _logging(), _listening(host, arguments.port, arguments.public) as listener:
         inspector = not arguments.public if arguments.inspector is None else arguments.inspector
         hosts = ["*"] if arguments.public else ["localhost", "127.0.0.1", "::1", host]
         app = application(evaluator, inspector=inspector, token=token, cors=origins, hosts=hosts)
@@ -152,7 +155,7 @@ def _opened(arguments: argparse.Namespace) -> FlagEvaluator:
     if config.startswith(("http://", "https://")):
         _needs("httpx2", "serving a URL", "http")
         try:
-            return new(HttpSource(config))
+            return new(HttpSource(config), start_timeout=_PATIENCE)
         except ValueError as error:
             raise BadInput(f"CONFIG: {error}") from None
     if config.startswith(EXAMPLE) or not arguments.watch:
@@ -166,10 +169,10 @@ def _opened(arguments: argparse.Namespace) -> FlagEvaluator:
 
 
 def _needs(package: str, what: str, extra: str) -> None:
-    from importlib.util import find_spec
-
-    if find_spec(package) is None:
-        raise BadInput(str(missing(what, package, extra)))
+    try:
+        import_module(package)
+    except ModuleNotFoundError:
+        raise BadInput(str(missing(what, package, extra))) from None
 
 
 # ---------------------------------------------------------------- the socket
@@ -214,8 +217,22 @@ def _serving(arguments: argparse.Namespace, listener: socket.socket, inspector: 
 
 
 def _tell_waiting(evaluator: FlagEvaluator) -> None:
-    """Says so if there is nothing to answer from."""
+    """Says so if there is nothing to answer from and the source has not said why."""
     statistics = evaluator.statistics()
-    if not statistics.generation:
-        cause = statistics.source and statistics.source.cause
-        tell(f"there is no configuration yet{f' ({cause})' if cause else ''}: flags are not ready until one comes")
+    if not statistics.generation and statistics.source and statistics.source.cause is None:
+        tell(f"nothing has come from {statistics.source.name} yet: no flag is ready until something does")
+
+
+@contextmanager
+def _logging() -> Iterator[None]:
+    """What the library logs, for people: sources that fail, and are well again."""
+    log, handler = logging.getLogger("pyflagwasm"), logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("pyflagwasm: %(message)s"))
+    before = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
+        log.removeHandler(handler)
