@@ -171,6 +171,22 @@ def test_a_port_that_is_not_allowed(capsys: Capture, monkeypatch: pytest.MonkeyP
     assert err == "pyflagwasm: cannot listen on 127.0.0.1, port 80: Permission denied\n"
 
 
+@pytest.mark.parametrize("both", [True, False])
+def test_public_is_all_addresses(capsys: Capture, monkeypatch: pytest.MonkeyPatch, both: bool) -> None:
+    asked: list[Any] = []
+
+    def create_server(address: Any, **how: Any) -> Any:
+        asked.append((address[:2], how))
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(serve.socket, "has_dualstack_ipv6", lambda: both)
+    monkeypatch.setattr(serve.socket, "create_server", create_server)
+    err = refused(capsys, "example:flagd", "--public", "--port", "99")
+    assert err == "pyflagwasm: cannot listen on all addresses, port 99: Permission denied\n"
+    family = socket.AF_INET6 if both else socket.AF_INET
+    assert asked == [(("::" if both else "0.0.0.0", 99), {"family": family, "dualstack_ipv6": both})]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

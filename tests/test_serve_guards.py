@@ -185,11 +185,13 @@ def test_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
             def page(request: Request) -> PlainTextResponse:
                 return PlainTextResponse(" ".join(evaluator.flag_keys))
 
-            return [Route("/", page)]
+            return [Route("/inspector/", page)]
 
     monkeypatch.setattr(app_module, "import_module", lambda name: Page)
     with serving(FLAGD, token="t") as served:
-        assert served.ask("GET", "/", headers={"X-API-Key": "t"}).body == " ".join(FLAGD["flags"]).encode()
+        there = served.ask("GET", "/", headers={"X-API-Key": "t"})
+        assert (there.status, there.headers["location"]) == (307, "inspector/")
+        assert served.ask("GET", "/inspector/", headers={"X-API-Key": "t"}).body == " ".join(FLAGD["flags"]).encode()
         assert (
             served.ask("GET", "/", headers={}).headers["www-authenticate"]
             == 'Basic realm="pyflagwasm", charset="UTF-8"'

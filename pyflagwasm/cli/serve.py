@@ -54,7 +54,9 @@ def add_commands(add: Add) -> None:
     serve.add_argument("--public", action="store_true", help="let other machines ask; without the inspector by default")
     serve.add_argument("--cors", metavar="ORIGIN", action="append", default=[], help="an origin whose pages may ask")
     optional = argparse.BooleanOptionalAction
-    serve.add_argument("--inspector", action=optional, help="a page about the flags at /; default: unless --public")
+    serve.add_argument(
+        "--inspector", action=optional, help="a page about the flags at /inspector/; default: unless --public"
+    )
     serve.add_argument("--watch", action=optional, default=True, help="follow the file as it changes (default)")
 
 
@@ -188,14 +190,13 @@ def _listening(host: str, port: int, public: bool) -> Iterator[socket.socket]:
         found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:
         raise BadInput(f"--host: {host!r} cannot be found: {getattr(error, 'strerror', None) or error}") from None
-    # Of all addresses, those of IPv6 take IPv4 as well; of a name, the first.
-    family, _, _, _, address = next((each for each in found if not host and each[0] == socket.AF_INET6), found[0])
+    # Of all addresses, those of IPv6 take IPv4 as well; of a name, IPv4 first.
+    both = not host and socket.has_dualstack_ipv6()
+    family, _, _, _, address = next((each for each in found if both == (each[0] == socket.AF_INET6)), found[0])
     if not public and not ipaddress.ip_address(address[0]).is_loopback:
         raise BadInput(f"--host: other machines reach {host}: say --public if they are to ask")
     try:
-        listener = socket.create_server(
-            (address[0], port), family=family, dualstack_ipv6=not host and family == socket.AF_INET6
-        )
+        listener = socket.create_server(address, family=family, dualstack_ipv6=both and family == socket.AF_INET6)
     except OSError as error:
         raise BadInput(f"cannot listen on {where}: {os.strerror(error.errno) if error.errno else error}") from None
     with listener:
@@ -211,7 +212,7 @@ def _serving(arguments: argparse.Namespace, listener: socket.socket, inspector: 
         host = socket.gethostname()
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     config = shown(arguments.config) if "://" in arguments.config else arguments.config
-    page = f", the inspector at {url}/" if inspector else ""
+    page = f", the inspector at {url}/inspector/" if inspector else ""
     warning = "; everybody who reaches it may ask" if arguments.public and not token else ""
     return f"{config}: OFREP at {url}{page}{warning}"
 

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from ..evaluator import FlagEvaluator, State
@@ -37,11 +37,12 @@ def application(
 ) -> Starlette:
     """The evaluator behind HTTP: `uvicorn.run(application(pyflagwasm.open("flags.json")), port=8016)`.
 
-    Answers OFREP at /ofrep/v1/, tells at /healthz how the evaluator is, and shows the inspector at /.
+    Answers OFREP at /ofrep/v1/, tells at /healthz how the evaluator is, and has the inspector at /inspector/.
 
     evaluator: is opened with the application and closed with it, unless it is open already. Under another application,
         which runs no lifespan of what it mounts, open it there.
-    inspector: whether there is the page for people, which shows all flags and why they have their values.
+    inspector: whether there is the page for people, which shows all flags and why they have their values. Make the
+        application before the evaluator is opened, or the page has no reasons.
     token: what every request but /healthz must bring: `Authorization: Bearer TOKEN` or `X-API-Key: TOKEN`; in a browser
         it is the password.
     cors: origins whose pages may ask, `https://shop.example`, or "*" for all of them; without any, none may.
@@ -74,6 +75,8 @@ def application(
 
     events = Events(evaluator, lambda: bool(app.state.closing), token)
     page = _inspector(evaluator) if inspector else []
+    if page:
+        page.append(Route("/", _to_the_page))
     middleware = [Middleware(Hosts, hosts=tuple(hosts))]
     if origins := list(cors):
         middleware.append(
@@ -115,6 +118,10 @@ def _inspector(evaluator: FlagEvaluator) -> list[BaseRoute]:
         return []
     routes: list[BaseRoute] = module.routes(evaluator)
     return routes
+
+
+async def _to_the_page(request: Request) -> Response:
+    return RedirectResponse("inspector/")
 
 
 def _refused(request: Request, error: Exception) -> Response:
