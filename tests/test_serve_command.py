@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -33,9 +34,9 @@ def environment(**more: str) -> dict[str, str]:
 class Process:
     def __init__(self, process: subprocess.Popen[str], lines: list[str]) -> None:
         self.process, self.lines, self.line = process, lines, lines[-1]
-        self.port = int(
-            self.line.partition("OFREP at http://")[2].split(":")[-1].split(";")[0].split(",")[0].rstrip("/\n")
-        )
+        found = re.search(r"OFREP at http://[^ ]+?:(\d+)", self.line)
+        assert found is not None
+        self.port = int(found[1])
 
     def ask(self, method: str, path: str, **headers: str) -> tuple[int, Any]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)

@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 from functools import partial
 from importlib import import_module
-from types import FrameType
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -83,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
         app = application(evaluator, inspector=inspector, token=token, cors=origins, hosts=hosts)
 
         class Server(uvicorn.Server):
-            """Ends with its own exit code, and lets streams end first."""
+            """Ends with the exit code of the program, not with the signal once more."""
 
             @contextmanager
             def capture_signals(self) -> Iterator[None]:
@@ -96,10 +95,6 @@ def run(arguments: argparse.Namespace) -> int:
                 finally:
                     for each, handler in before.items():
                         signal.signal(each, handler)
-
-            def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-                app.state.closing = True
-                super().handle_exit(sig, frame)
 
             async def startup(self, sockets: list[socket.socket] | None = None) -> None:
                 await super().startup(sockets)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+import signal
 from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import parse_qs
@@ -83,7 +84,7 @@ class Events:
         await send(_START)
         await write("retry: 2000\n\n")
         silent = 0.0
-        while not self._closing():
+        while not (self._closing() or _told_to_end()):
             generation = self._evaluator.generation
             now = f"{self._run}-{generation}"
             if generation and now != last:
@@ -95,6 +96,12 @@ class Events:
             await anyio.sleep(_EVERY)
             silent += _EVERY
         await write("", more=False)
+
+
+def _told_to_end() -> bool:
+    """Whether the server of this process was. uvicorn tells nobody, and waits for streams until they end."""
+    server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+    return bool(getattr(server, "should_exit", False))
 
 
 def key_of(token: str) -> str:
