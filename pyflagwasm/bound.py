@@ -98,6 +98,32 @@ class BoundContext(Quick):
 
         return self._selected(selection)
 
+    def all_details(self) -> dict[str, EvaluationDetails]:
+        """The details of all flags by key, in the order of the configuration and all of one generation.
+
+        As `details` without a default: a flag that would give the caller's default has the value None and no variant.
+        Without a configuration there are none. No hooks, and nothing is counted; one crossing, for the rest some
+        microseconds for a hundred flags.
+        """
+        of = self._of
+        if of._dormant:
+            of._wake()
+        while True:
+            generation = of._instances.generation
+            if generation is None:
+                return {}
+            selection = generation.everything
+            try:
+                now_us = microseconds(of._clock) if selection.reads_now else 0
+                outcomes = asking.decide(of._instances, selection, self._for(generation), now_us)
+            except Superseded:
+                continue
+            except (EncodeError, PoolError) as error:  # the clock, or there is no instance
+                code = error.code if isinstance(error, EncodeError) else ErrorCode.GENERAL
+                outcomes = [None if flag is None else flag.failure(code, str(error)) for flag in selection.flags]
+            details = [each.details for each in outcomes if each is not None]
+            return {each.flag_key: each for each in details}
+
     def _selected(self, select: Callable[[Generation], Selection]) -> dict[str, Any]:
         of = self._of
         while True:

@@ -30,9 +30,9 @@ LAYERS: list[tuple[str, tuple[str, ...]]] = [
         "shell",
         ("answers", "background", "bound", "evaluations", "evaluator", "holding", "hooks", "intake", "shortcuts"),
     ),
-    ("edges", ("__init__", "__main__", "cli", "integrations")),
+    ("edges", ("__init__", "__main__", "cli", "integrations", "serve")),
 ]
-WAITS = {"background", "evaluator", "exposures", "intake", "pool.waiting", "sources"}
+WAITS = {"background", "cli.serve", "evaluator", "exposures", "intake", "pool.waiting", "serve", "sources"}
 OUTSIDE = {  # what is not of the standard library, and which modules or packages may import it
     "wasmtime": {"runtime.guest"},
     "flatbuffers": {"config.compile"},
@@ -42,6 +42,8 @@ OUTSIDE = {  # what is not of the standard library, and which modules or package
     "cryptography": {"signing"},
     "ctypes": {"runtime.guest", "runtime.portable"},
     "asyncio": {"shortcuts"},
+    "starlette": {"serve"},
+    "uvicorn": {"cli.serve"},
     "hatchling": {"runtime.native.hatch_build"},
     "setuptools": {"runtime.native.hatch_build"},
 }

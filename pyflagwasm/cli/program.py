@@ -19,6 +19,7 @@ _COMMANDS: Final = {
     "check": "check",
     "evaluate": "evaluate",
     "explain": "explain",
+    "serve": "serve",
     "sign": "signing",
     "verify": "signing",
 }
