@@ -9,6 +9,7 @@ FlagWasmError                    base, never raised itself
     TargetingKeyMissingError
     InvalidContextError
     FlagError                    the flag itself cannot be evaluated
+  DeclarationError               what code declares of flags does not go with the configuration
   GuestError                     base; the build or this library is wrong
     GuestTrapError
     AbiMismatchError
@@ -75,6 +76,23 @@ class InvalidContextError(EvaluationError):
 
 class FlagError(EvaluationError):
     """The flag is broken or ran into a limit: the message says which."""
+
+
+class DeclarationError(FlagWasmError):
+    """Declared flags do not go with the live configuration; raised by pyflagwasm.typed.check.
+
+    problems: one line for each. generation: the number of that configuration, 0 if there is none.
+    """
+
+    def __init__(self, problems: tuple[str, ...], generation: int) -> None:
+        self.problems, self.generation = problems, generation
+        super().__init__(problems, generation)
+
+    def __str__(self) -> str:
+        if not self.generation:
+            return self.problems[0]
+        lines = "".join(f"\n  {each}" for each in self.problems)
+        return f"the declared flags do not go with generation {self.generation} of the configuration:{lines}"
 
 
 class PoolError(FlagWasmError):
