@@ -36,7 +36,9 @@ class ConfigError(FlagWasmError):
     """
 
     def __init__(self, path: str, detail: str, *, source: str | None = None) -> None:
-        self.path, self.detail, self.source = path, detail, source
+        self.path: str = path
+        self.detail: str = detail
+        self.source: str | None = source
         super().__init__(path, detail)
 
     def __str__(self) -> str:
@@ -51,7 +53,8 @@ class EvaluationError(FlagWasmError):
     """Base of what an evaluation with strict=True raises. flag_key: the flag that was asked for."""
 
     def __init__(self, flag_key: str, message: str) -> None:
-        self.flag_key, self.message = flag_key, message
+        self.flag_key: str = flag_key
+        self.message: str = message
         super().__init__(flag_key, message)
 
     def __str__(self) -> str:
@@ -85,7 +88,8 @@ class DeclarationError(FlagWasmError):
     """
 
     def __init__(self, problems: tuple[str, ...], generation: int) -> None:
-        self.problems, self.generation = problems, generation
+        self.problems: tuple[str, ...] = problems
+        self.generation: int = generation
         super().__init__(problems, generation)
 
     def __str__(self) -> str:
@@ -103,7 +107,8 @@ class PoolTimeoutError(PoolError):
     """Every instance was in use for too long. timeout: the seconds that were waited."""
 
     def __init__(self, size: int, timeout: float) -> None:
-        self.size, self.timeout = size, timeout
+        self.size: int = size
+        self.timeout: float = timeout
         super().__init__(size, timeout)
 
     def __str__(self) -> str:
@@ -115,7 +120,8 @@ class TooManyWaitingError(PoolError):
     """As many as may wait for an instance already do. limit: that number."""
 
     def __init__(self, size: int, limit: int) -> None:
-        self.size, self.limit = size, limit
+        self.size: int = size
+        self.limit: int = limit
         super().__init__(size, limit)
 
     def __str__(self) -> str:

@@ -23,6 +23,11 @@ _SIMPLE: Final[Mapping[Any, str]] = {
 }
 _LISTS: Final = (list, collections.abc.Sequence)
 _OBJECTS: Final = (dict, collections.abc.Mapping)
+_QUALIFIERS: Final[Mapping[Any, bool | None]] = {
+    getattr(typing, "ReadOnly", typing.Required): None,  # since Python 3.13
+    typing.Required: True,
+    typing.NotRequired: False,
+}
 _SHOWN: Final = 60
 
 
@@ -59,7 +64,7 @@ def _require(wanted: Any, seen: set[int]) -> None:
         _require(arguments[1], seen)
     elif typing.is_typeddict(wanted):
         seen.add(id(wanted))
-        for each in _members(wanted).values():
+        for each, _ in _members(wanted).values():
             _require(each, seen)
     else:
         raise TypeError(f"no value of a configuration is of the type {shown(wanted)}: say by parse= what makes one")
@@ -89,12 +94,12 @@ def misfit(value: object, wanted: Any, place: str = "") -> str | None:
     if origin in _OBJECTS:
         members = (misfit(each, arguments[1], f"{place}.{key}") for key, each in value.items())
         return next((each for each in members if each is not None), None)
-    for key, each in _members(wanted).items():
+    for key, (each, required) in _members(wanted).items():
         if key in value:
             found_here = misfit(value[key], each, f"{place}.{key}")
             if found_here is not None:
                 return found_here
-        elif key in wanted.__required_keys__:
+        elif required:
             return f"{_at(place)} has no member {shown(key)}"
     return None
 
@@ -125,11 +130,22 @@ def _parts(wanted: Any) -> tuple[Any, tuple[Any, ...]]:
     return origin, arguments
 
 
-def _members(wanted: Any) -> Mapping[str, Any]:
+def _members(wanted: Any) -> dict[str, tuple[Any, bool]]:
+    """The members of a TypedDict: type, and whether it is required."""
     try:
-        return typing.get_type_hints(wanted)  # without Required and NotRequired, which __required_keys__ tells
+        hints = typing.get_type_hints(wanted, include_extras=True)
     except NameError as error:
         raise TypeError(f"the members of {shown(wanted)} cannot be read: {error}") from None
+    members = {}
+    for key, each in hints.items():
+        # __required_keys__ does not see what postponed annotations say
+        required = key in wanted.__required_keys__
+        while (origin := typing.get_origin(each)) in _QUALIFIERS:
+            says = _QUALIFIERS[origin]
+            required = required if says is None else says
+            each = typing.get_args(each)[0]
+        members[key] = each, required
+    return members
 
 
 def _is_simple(value: object, wanted: Any) -> bool:
