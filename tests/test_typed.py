@@ -274,7 +274,10 @@ def test_null_is_a_value_where_the_type_has_it() -> None:
     assert Flag[Literal["a", None]]("hours", default="a").value(Request()) is None
     assert Shop(Request()).tone == "warm"
     assert Shop(Request()).tone_as_enum is Tone.WARM
-    assert Shop.tone.details(Request()).value == "warm"
+    for each, value in ((Shop.tone, "warm"), (Shop.tone_as_enum, Tone.WARM)):
+        details = each.details(Request())
+        assert (details.value, details.variant, details.error_message) == (value, None, "the value is null")
+        assert details.error_code is ErrorCode.TYPE_MISMATCH
 
 
 # ---------------------------------------------------------------- declaring

@@ -38,7 +38,6 @@ class Sound(FlagSet):
     tone = Flag("tone", default="")
     tones = Flag[Literal["plain", "loud", "louder"]]("tone", default="plain")
     hours = Flag[str | None]("hours", default=None)
-    hours_or = Flag("hours", default="", parse=str.upper)
 
 
 class Unsound(Sound):
@@ -47,6 +46,7 @@ class Unsound(Sound):
     whole = Flag("fee", default=1)
     few = Flag[Literal["plain"]]("tone", default="plain")
     price = Flag("price", default=Decimal(1), parse=Decimal)
+    open_at = Flag("hours", default="", parse=str.upper)
     elsewhere = Flag("nothing like it", default=1)
 
 
@@ -67,6 +67,7 @@ def test_everything_is_told_at_once(flags: FlagEvaluator) -> None:
         "Unsound.few: variant 'loud' of 'tone': the value is 'loud', none of ['plain'] (and 1 more of its variants)",
         "Unsound.price: variant 'wrong' of 'price': the value 'dear' cannot be parsed: "
         "InvalidOperation: [<class 'decimal.ConversionSyntax'>]",
+        "Unsound.open_at: variant 'always' of 'hours': the value is null",
         "Unsound.elsewhere: the configuration has no flag 'nothing like it'",
         "'fee': variant 'usual' of 'fee': the value is a number, the default is a text (and 1 more of its variants)",
     )

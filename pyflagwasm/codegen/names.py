@@ -17,7 +17,7 @@ from typing import Final
 
 _HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _BEYOND_BMP: Final = 0x10000  # Python takes such letters, not every checker does
-_MOST: Final = 80
+_MOST: Final = 60
 _DIGITS: Final = 6
 _TAKEN: Final = frozenset({*keyword.kwlist, *keyword.softkwlist, *(each for each in dir(builtins) if each.islower())})
 """Names that would hide, within the class, what its own lines are written with, or are none."""

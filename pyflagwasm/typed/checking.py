@@ -63,8 +63,6 @@ def _problems(flag: Flag[Any], live: LiveFlag) -> Iterator[str]:
         elif flag._plain:  # then the comparison is the evaluator's own
             details = Outcome(EvaluationDetails(flag.key, variant.value, variant.key), True)
             wrong = details.for_default(flag.default, entry.type).error_message
-        elif variant.value is None and not flag._null:
-            wrong = None  # null gives the default
         else:
             wrong = flag.wrong(variant.value)
         if wrong is not None:

@@ -260,7 +260,7 @@ class Flag(Generic[T_co]):
         if self._plain:
             return details
         found = details.value
-        if found is None and (details.variant is None or not self._null):
+        if found is None and details.variant is None:
             return replace(details, value=self._default)
         known = self._known.get(id(found))
         if known is None or known[0] is not found:
@@ -268,7 +268,7 @@ class Flag(Generic[T_co]):
         _, value, wrong = known
         if wrong is None:
             return details if value is found else replace(details, value=value)
-        code = ErrorCode.TYPE_MISMATCH if self._parse is None else ErrorCode.PARSE_ERROR
+        code = ErrorCode.TYPE_MISMATCH if self._parse is None or found is None else ErrorCode.PARSE_ERROR
         details = replace(details, value=value, variant=None, reason=Reason.ERROR, error_code=code, error_message=wrong)
         if strict:
             from ..answers import exception
@@ -294,6 +294,8 @@ class Flag(Generic[T_co]):
         return self._made(value)[1]
 
     def _made(self, value: Any) -> tuple[Any, str | None]:
+        if value is None and not self._null:
+            return None, "the value is null"
         if self._parse is None:
             return value, misfit(value, type(self._default) if self._type is _UNSAID else self._type)
         try:
