@@ -91,9 +91,9 @@ def test_what_is_deep_or_wide_is_any_object() -> None:
 
 NAMES = {
     "new-checkout": "new_checkout", "newCheckout": "new_checkout", "HTTPServer2Go": "http_server2_go", "a.b/c": "a_b_c",
-    "class": "class_", "match": "match_", "None": "none", "__init__": "init", "_x_": "x", "1st": "flag_1st", "": "flag",
+    "class": "class_", "match": "match", "None": "none", "__init__": "init", "_x_": "x", "1st": "flag_1st", "": "flag",
     "\U0001f600": "flag", "\ufb01nish": "finish", "gr\xf6\xdfe": "gr\xf6\xdfe", "\u5272\u5f15": "\u5272\u5f15",
-    "int": "int_", "str": "str_", "flag": "flag", "print": "print_", "\u202egnp": "gnp", "\xaa\xb2": "a2",
+    "int": "int_", "str": "str_", "flag": "flag", "print": "print", "\u202egnp": "gnp", "\xaa\xb2": "a2",
 }  # fmt: skip
 
 

@@ -314,6 +314,23 @@ def test_an_evaluator_is_no_bound_context(flags: FlagEvaluator) -> None:
         Shop.fee.value(flags.bind(), {})  # type: ignore[call-overload]
 
 
+def test_a_flag_has_no_truth_value() -> None:
+    message = r"^the flag Shop\.fee has no truth value, its value has: await Shop\.fee\.value\(flags, context\)$"
+    with pytest.raises(TypeError, match=message):
+        bool(Shop.fee)
+
+
+def test_a_set_without_its_context() -> None:
+    class Forgetful(FlagSet):
+        fee = Flag("fee", default=1.0)
+
+        def __init__(self) -> None:
+            pass
+
+    with pytest.raises(TypeError, match=r"^Forgetful does not call FlagSet\.__init__ with its context$"):
+        Forgetful().fee  # noqa: B018
+
+
 def test_reprs(flags: FlagEvaluator) -> None:
     assert repr(Shop.fee) == "Flag[float]('fee', default=9.5)"
     assert repr(Shop.tone) == "Flag[Literal['plain', 'warm']]('tone', default='warm')"

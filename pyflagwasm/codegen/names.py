@@ -7,7 +7,6 @@ flag.
 
 from __future__ import annotations
 
-import builtins
 import hashlib
 import keyword
 import re
@@ -19,7 +18,7 @@ _HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _BEYOND_BMP: Final = 0x10000  # Python takes such letters, not every checker does
 _MOST: Final = 60
 _DIGITS: Final = 6
-_TAKEN: Final = frozenset({*keyword.kwlist, *keyword.softkwlist, *(each for each in dir(builtins) if each.islower())})
+_TAKEN: Final = frozenset({*keyword.kwlist, "bool", "float", "int", "str"})
 """Names that would hide, within the class, what its own lines are written with, or are none."""
 
 

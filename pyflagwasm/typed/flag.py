@@ -44,13 +44,13 @@ class FlagSet:
     evaluator, a pin or a lease: `await Shop.fee.value(flags, context)`.
     """
 
-    __slots__ = ("_bound",)
+    __slots__ = ("_bound_context",)
 
     def __init__(self, bound: Bound) -> None:
         if hasattr(bound, "value_nowait"):
             name = type(self).__name__
             raise TypeError(f"{name} is for one context: {name}(flags.bind(context))")
-        self._bound = bound
+        self._bound_context = bound
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {', '.join(declared(type(self))) or 'no flags'}>"
@@ -161,6 +161,10 @@ class Flag(Generic[T_co]):
         wanted = type(self._default) if self._type is _UNSAID else self._type
         return f"Flag[{shown(wanted)}]({self._key!r}, default={shown(self._default)})"
 
+    def __bool__(self) -> NoReturn:
+        name = self.name
+        raise TypeError(f"the flag {name} has no truth value, its value has: await {name}.value(flags, context)")
+
     def __reduce__(self) -> tuple[Any, ...]:
         said = () if self._type is _UNSAID else (self._type,)
         return _restored, (self._key, self._default, self._parse, self._name, said)
@@ -175,9 +179,11 @@ class Flag(Generic[T_co]):
         if instance is None:
             return self
         try:
-            bound: Any = instance._bound
-        except AttributeError:  # declared in a class of another kind
-            return self
+            bound: Any = instance._bound_context
+        except AttributeError:
+            if isinstance(instance, FlagSet):
+                raise TypeError(f"{type(instance).__name__} does not call FlagSet.__init__ with its context") from None
+            return self  # declared in a class of another kind
         if self._plain:
             return bound.value(self._key, self._default)
         return self._value(bound.details(self._key, None) if self._null else bound.value(self._key, None))

@@ -125,4 +125,5 @@ async def mistakes(flags: FlagEvaluator, user: BoundContext) -> None:
     Flag("f", False)  # type: ignore[call-arg]
     ALONE.value_nowait(user)  # type: ignore[arg-type]
     ALONE.value(user, {})  # type: ignore[call-overload]
-    print(fee)
+    if Shop.pre_orders:  # pyright: ignore[reportGeneralTypeIssues]
+        print(fee)
