@@ -20,7 +20,7 @@ VALUES: list[dict[str, Any]] = [
     {"a": {"x-y": 1, "class": [1, 2]}, "b": {"x-y": 2, "class": []}},
     {"a": {"__x": 1, "int": 2, "k": None}},
     {"a": "x" * 200, "b": "\n\t\x1b\u2028"},
-    {"a": INFINITE},
+    {"a": 1e16, "b": INFINITE},
     {"a": {"n": {"m": [{"q": 1}, {"q": 2.5}]}}},
     {"a": 10**300},
     {"a": {}},

@@ -257,10 +257,7 @@ class Flag(Generic[T_co]):
             return self._details(found, strict).value
         if found is None:
             return self._default
-        known = self._known.get(id(found))
-        if known is None or known[0] is not found:
-            known = self._learn(found)
-        return known[1]
+        return (self._known.get(id(found)) or self._learn(found))[1]
 
     def _details(self, details: EvaluationDetails, strict: bool = False) -> EvaluationDetails:
         if self._plain:
@@ -268,10 +265,7 @@ class Flag(Generic[T_co]):
         found = details.value
         if found is None and details.variant is None:
             return replace(details, value=self._default)
-        known = self._known.get(id(found))
-        if known is None or known[0] is not found:
-            known = self._learn(found)
-        _, value, wrong = known
+        _, value, wrong = self._known.get(id(found)) or self._learn(found)
         if wrong is None:
             return details if value is found else replace(details, value=value)
         code = ErrorCode.TYPE_MISMATCH if self._parse is None or found is None else ErrorCode.PARSE_ERROR
