@@ -9,6 +9,7 @@ FlagWasmError                    base, never raised itself
     TargetingKeyMissingError
     InvalidContextError
     FlagError                    the flag itself cannot be evaluated
+  DeclarationError               what code declares of flags does not go with the configuration
   GuestError                     base; the build or this library is wrong
     GuestTrapError
     AbiMismatchError
@@ -35,7 +36,9 @@ class ConfigError(FlagWasmError):
     """
 
     def __init__(self, path: str, detail: str, *, source: str | None = None) -> None:
-        self.path, self.detail, self.source = path, detail, source
+        self.path: str = path
+        self.detail: str = detail
+        self.source: str | None = source
         super().__init__(path, detail)
 
     def __str__(self) -> str:
@@ -50,7 +53,8 @@ class EvaluationError(FlagWasmError):
     """Base of what an evaluation with strict=True raises. flag_key: the flag that was asked for."""
 
     def __init__(self, flag_key: str, message: str) -> None:
-        self.flag_key, self.message = flag_key, message
+        self.flag_key: str = flag_key
+        self.message: str = message
         super().__init__(flag_key, message)
 
     def __str__(self) -> str:
@@ -77,6 +81,24 @@ class FlagError(EvaluationError):
     """The flag is broken or ran into a limit: the message says which."""
 
 
+class DeclarationError(FlagWasmError):
+    """Declared flags do not go with the live configuration; raised by pyflagwasm.typed.check.
+
+    problems: one line for each. generation: the number of that configuration, 0 if there is none.
+    """
+
+    def __init__(self, problems: tuple[str, ...], generation: int) -> None:
+        self.problems: tuple[str, ...] = problems
+        self.generation: int = generation
+        super().__init__(problems, generation)
+
+    def __str__(self) -> str:
+        if not self.generation:
+            return self.problems[0]
+        lines = "".join(f"\n  {each}" for each in self.problems)
+        return f"the declared flags do not go with generation {self.generation} of the configuration:{lines}"
+
+
 class PoolError(FlagWasmError):
     """Base of why there is no instance of the core to be had."""
 
@@ -85,7 +107,8 @@ class PoolTimeoutError(PoolError):
     """Every instance was in use for too long. timeout: the seconds that were waited."""
 
     def __init__(self, size: int, timeout: float) -> None:
-        self.size, self.timeout = size, timeout
+        self.size: int = size
+        self.timeout: float = timeout
         super().__init__(size, timeout)
 
     def __str__(self) -> str:
@@ -97,7 +120,8 @@ class TooManyWaitingError(PoolError):
     """As many as may wait for an instance already do. limit: that number."""
 
     def __init__(self, size: int, limit: int) -> None:
-        self.size, self.limit = size, limit
+        self.size: int = size
+        self.limit: int = limit
         super().__init__(size, limit)
 
     def __str__(self) -> str:

@@ -303,7 +303,7 @@ class Selection:
         entries = [flag.entry for flag in flags if flag is not None]
         self.indexes = tuple(entry.index for entry in entries)
         self.sets = {entry.slots for entry in entries}
-        self.slots = tuple(sorted(frozenset().union(*self.sets)))
+        self.slots: tuple[int, ...] = tuple(sorted(frozenset[int]().union(*self.sets)))
         self.plan = generation.encoder.native_plan(self.slots)
         self.reads_now = any(flag.reads_now for flag in flags if flag is not None)
         self.learned: tuple[Any, ...] | None = None

@@ -58,7 +58,7 @@ class LastGood:
     __slots__ = ("path",)
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path: Final = os.path.abspath(os.fspath(path))
+        self.path: Final[str] = os.path.abspath(os.fspath(path))
         if "\0" in self.path:
             raise ValueError("a path cannot have a null character")
 

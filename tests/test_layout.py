@@ -30,7 +30,7 @@ LAYERS: list[tuple[str, tuple[str, ...]]] = [
         "shell",
         ("answers", "background", "bound", "evaluations", "evaluator", "holding", "hooks", "intake", "shortcuts"),
     ),
-    ("edges", ("__init__", "__main__", "cli", "integrations", "serve")),
+    ("edges", ("__init__", "__main__", "cli", "codegen", "integrations", "serve", "typed")),
 ]
 WAITS = {"background", "cli.serve", "evaluator", "exposures", "intake", "pool.waiting", "serve", "sources"}
 OUTSIDE = {  # what is not of the standard library, and which modules or packages may import it

@@ -17,6 +17,7 @@ from .output import EXITS, INTERRUPTED, REFUSED, SOUND, BadInput, ReaderGone, te
 
 _COMMANDS: Final = {
     "check": "check",
+    "codegen": "codegen",
     "evaluate": "evaluate",
     "explain": "explain",
     "serve": "serve",

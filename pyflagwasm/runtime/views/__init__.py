@@ -282,6 +282,11 @@ def reads_now(slot: Slot) -> bool:
     return slot.view == "flagd_context" or unleash.reads_now(slot.view, slot.args)
 
 
+def draws(slot: Slot) -> bool:
+    """Whether what the slot's view gives can be left to chance."""
+    return slot.view in unleash.DRAWING
+
+
 def label(slot: Slot) -> str:
     """What an error calls the slot."""
     if slot.view == "flagd_context" or (slot.view == "path" and not slot.args):

@@ -39,6 +39,9 @@ FIELDS: Final = ("userId", "sessionId", "environment", "appName", "currentTime",
 
 CLOCK: Final = "currentTime"
 
+DRAWING: Final = ("unleash_sticky", "unleash_random")
+"""The views that may draw."""
+
 _NEVER_AT_THE_TOP = ("properties", "context")
 _TARGETING_KEYS = ("targetingKey", "targeting_key")
 draw: Callable[[int], int] = lambda limit: random.randrange(1, limit)  # noqa: E731
