@@ -30,7 +30,7 @@ LAYERS: list[tuple[str, tuple[str, ...]]] = [
         "shell",
         ("answers", "background", "bound", "evaluations", "evaluator", "holding", "hooks", "intake", "shortcuts"),
     ),
-    ("edges", ("__init__", "__main__", "cli", "integrations")),
+    ("edges", ("__init__", "__main__", "cli", "integrations", "serve")),
 ]
 WAITS = {"background", "evaluator", "exposures", "intake", "pool.waiting", "sources"}
 OUTSIDE = {  # what is not of the standard library, and which modules or packages may import it
@@ -40,6 +40,7 @@ OUTSIDE = {  # what is not of the standard library, and which modules or package
     "httpx2": {"exposures.http", "sources"},
     "watchfiles": {"sources.file"},
     "cryptography": {"signing"},
+    "starlette": {"serve"},
     "ctypes": {"runtime.guest", "runtime.portable"},
     "asyncio": {"shortcuts"},
     "hatchling": {"runtime.native.hatch_build"},

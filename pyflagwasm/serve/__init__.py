@@ -1,0 +1,1 @@
+"""What the server serves: a page that shows why flags have their values."""
