@@ -79,11 +79,27 @@ def _flag(entry: FlagEntry, told: tuple[int, list[list[str]]] | None, slots: tup
         "constant": entry.constant,
         "problem": entry.problem,
         "slots": entry.slots,
-        "reads": sorted({slots[number].name for number in entry.slots}),
+        "reads": sorted({path for number in entry.slots if (path := _path(slots[number]))}),
         "varies": varies,
         "variants": [[each.key, json_text(each.value), each.error] for each in entry.variants],
         "metadata": json_text(dict(entry.metadata)) if entry.metadata else None,
     }
+
+
+def _path(slot: Slot) -> tuple[str, ...]:
+    """Where in a context the slot looks first; empty for what looks at all of it."""
+    view, args = slot.view, slot.args
+    if view in ("targeting_key", "devcycle_user_id"):
+        return (views.TARGETING_KEY if view == "targeting_key" else "user_id",)
+    if view in ("flagd_context", "devcycle_user_valid", "growthbook_condition", "growthbook_sticky", "unleash_random"):
+        return ()
+    if view.startswith("devcycle_") and view != "devcycle_field":
+        return "customData", args[0]
+    if view.startswith("growthbook_"):
+        return tuple(args[0].split("."))
+    if view == "unleash_sticky":
+        return args[4:5]
+    return args if view == "path" else args[:1]
 
 
 def _slot(slot: Slot) -> dict[str, Any]:

@@ -27,22 +27,20 @@ export class Detail {
     by("key").textContent = visible(flag.key);
     by("facts").textContent = [flag.type, flag.rules === null ? null : counted(flag.rules, "rule"),
       counted(flag.variants.length, "variant")].filter(Boolean).join(" · ");
-    by("reads").textContent = flag.reads.length ? `Rules read ${flag.reads.map(visible).join(", ")}.`
-      : "Its answer does not depend on the context.";
     by("problem").hidden = flag.problem === null;
     by("problem").textContent = visible(flag.problem ?? "");
     by("variants").replaceChildren(...flag.variants.map(([key, value, error], number) => element("tr", {},
       element("th", { scope: "row" }, element("span", { class: `dot ${colour(number)}` }), visible(key)),
       element("td", {}, element("code", { text: visible(error ?? value), class: error ? "bad" : "" })))));
     by("no-variants").hidden = flag.variants.length > 0;
-    by("metadata").textContent = flag.metadata === null ? "" : visible(pretty(flag.metadata));
+    by("metadata").textContent = flag.metadata === null ? "" : pretty(visible(flag.metadata));
     by("metadata-part").hidden = flag.metadata === null;
     this.words(null);
     this.population(new Map(), 0, 1);
   }
 
   answer({ value, variant, reason, error, message, rule, number }) {
-    by("value").textContent = value === null ? "the caller's default" : visible(pretty(value));
+    by("value").textContent = value === null ? "the caller's default" : pretty(visible(value));
     by("value").className = value === null ? "none" : "";
     by("variant").textContent = variant === null ? "none" : visible(variant);
     by("variant-dot").className = `dot ${variant === null ? "none" : colour(number)}`;

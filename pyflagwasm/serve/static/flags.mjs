@@ -104,11 +104,11 @@ class Row {
     this.reason = element("span", { class: "reason" });
     const about = [type, rules === null ? null : rules ? counted(rules, "rule") : "no rules"].filter(Boolean).join(" · ");
     const made = element("li", { role: "option", id: `flag-${this.number}`, "aria-selected": "false", "data-key": key },
-      element("span", { class: "key", text: visible(key), title: visible(key) }),
-      this.value,
-      element("span", { class: "about" }, element("span", { text: about }), " ",
-        problem === null ? null : element("span", { class: "tag bad", text: "broken", title: visible(problem) })),
-      element("span", { class: "how" }, this.variant, this.reason));
+      element("div", {}, element("span", { class: "key", text: visible(key), title: visible(key) }), this.value),
+      element("div", {},
+        element("span", { class: "about" }, element("span", { text: about }), " ",
+          problem === null ? null : element("span", { class: "tag bad", text: "broken", title: visible(problem) })),
+        element("span", { class: "how" }, this.variant, this.reason)));
     if (this.last) this.paint(made);
     return made;
   }

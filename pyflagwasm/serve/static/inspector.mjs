@@ -1,12 +1,11 @@
 // The page: what is typed goes to the engine, what it answers to the list and to the flag that is looked at.
 import { by } from "./dom.mjs";
+import { ContextEditor } from "./context.mjs";
 import { Detail } from "./detail.mjs";
 import { Engine, Superseded } from "./engine.mjs";
 import { FlagList } from "./flags.mjs";
-import { parse } from "./json.mjs";
 
-const POLL_MS = 2000, SETTLE_MS = 120, MOST_CHARACTERS = 128 << 10, KEPT = "pyflagwasm-context";
-const FIRST = '{\n  "targetingKey": "user-1"\n}';
+const POLL_MS = 2000, SETTLE_MS = 120;
 
 class Changed extends Error {} // another configuration is live by now
 
@@ -27,9 +26,12 @@ class Page {
     this.turn = this.crowd = new AbortController();
     this.list = new FlagList((flag) => this.choose(flag));
     this.detail = new Detail(() => this.populate());
-    by("context").value = sessionStorage.getItem(KEPT) ?? FIRST;
-    by("context").addEventListener("input", () => this.typed());
-    by("clock").addEventListener("input", () => this.typed());
+    this.editor = new ContextEditor((given) => {
+      by("main").classList.toggle("stale", given === null);
+      if (given === null) return;
+      this.given = given;
+      this.evaluate();
+    });
   }
 
   // ---- the configuration
@@ -58,9 +60,9 @@ class Page {
       by("unexplained").hidden = content.explains;
       by("main").hidden = false;
       this.list.load(content.flags, decodeURIComponent(location.hash.slice(1)) || null);
-      this.typed();
-    } else if (configuration.reads_now && !by("clock").value) {
-      this.typed();
+      this.editor.typed();
+    } else if (configuration.reads_now && !this.editor.fixed) {
+      this.editor.typed();
     }
     by("generation").textContent = generation;
     return this.status("good", "Live");
@@ -71,37 +73,12 @@ class Page {
     if (by("status-words").textContent !== words) by("status-words").textContent = words;
   }
 
-  // ---- the context
-
-  typed() {
-    const typed = by("context").value, text = typed.trim() ? typed : "{}", said = by("context-says");
-    try {
-      if (text.length > MOST_CHARACTERS) throw new Error(`longer than the ${MOST_CHARACTERS >> 10} Ki characters that this page sends`);
-      const context = parse(text);
-      if (!(context instanceof Map)) throw new Error("an evaluation context is an object: { ... }");
-      const clock = by("clock"), at = clock.value ? Date.parse(`${clock.value}Z`) : Date.now();
-      if (clock.validity.badInput || Number.isNaN(at)) throw new Error("the clock is no time");
-      this.given = { context, text, nowUs: BigInt(at) * 1000n };
-      sessionStorage.setItem(KEPT, typed);
-      said.textContent = context.size === 1 ? "Valid: 1 attribute" : `Valid: ${context.size} attributes`;
-    } catch (error) {
-      said.textContent = `Not evaluated: ${error.message}`;
-      by("context").setAttribute("aria-invalid", "true");
-      by("main").classList.add("stale");
-      said.className = "says bad";
-      return;
-    }
-    by("context").setAttribute("aria-invalid", "false");
-    by("main").classList.remove("stale");
-    said.className = "says good";
-    this.evaluate();
-  }
-
   // ---- answers
 
   choose(flag) {
     this.flag = flag;
     this.detail.show(flag);
+    this.editor.show(flag);
     if (flag === null) return;
     history.replaceState(null, "", `#${encodeURIComponent(flag.key.toWellFormed?.() ?? flag.key)}`);
     if (this.given && this.engine.configuration.flags.includes(flag)) this.evaluate(false);
