@@ -119,7 +119,7 @@ def test_the_configuration_has_tables_and_no_document() -> None:
         flags = {each["key"]: each for each in configuration["flags"]}
         assert list(flags) == list(FLAGD["flags"])
         plan = flags["plan"]
-        assert (plan["type"], plan["rules"], plan["reads"]) == ("boolean", 1, [["plan"]])
+        assert (plan["type"], plan["rules"], plan["reads"]) == ("boolean", 1, [[["plan"]]])
         assert plan["variants"] == [["on", "true", None], ["off", "false", None]]
         assert json.loads(plan["metadata"]) == {"flagSetId": "shop", "owner": "billing"}
         assert flags["split"]["varies"] == [["targetingKey"]]

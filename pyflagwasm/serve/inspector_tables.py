@@ -79,27 +79,31 @@ def _flag(entry: FlagEntry, told: tuple[int, list[list[str]]] | None, slots: tup
         "constant": entry.constant,
         "problem": entry.problem,
         "slots": entry.slots,
-        "reads": sorted({path for number in entry.slots if (path := _path(slots[number]))}),
+        "reads": sorted({paths for number in entry.slots if (paths := _paths(slots[number]))}),
         "varies": varies,
         "variants": [[each.key, json_text(each.value), each.error] for each in entry.variants],
         "metadata": json_text(dict(entry.metadata)) if entry.metadata else None,
     }
 
 
-def _path(slot: Slot) -> tuple[str, ...]:
-    """Where in a context the slot looks first; empty for what looks at all of it."""
-    view, args = slot.view, slot.args
-    if view in ("targeting_key", "devcycle_user_id"):
-        return (views.TARGETING_KEY if view == "targeting_key" else "user_id",)
+def _paths(slot: Slot) -> tuple[tuple[str, ...], ...]:
+    """Where in a context the slot looks, the way to it key by key, and where else; none for what looks at all of it."""
+    view, args, key = slot.view, slot.args, (views.TARGETING_KEY,)
     if view in ("flagd_context", "devcycle_user_valid", "growthbook_condition", "growthbook_sticky", "unleash_random"):
         return ()
+    if view == "targeting_key" or (view == "path" and args == key):
+        return key, (views.TARGETING_KEY_ALIAS,)
+    if view == "devcycle_user_id":
+        return key, ("user_id",)
     if view.startswith("devcycle_") and view != "devcycle_field":
-        return "customData", args[0]
+        return ("customData", args[0]), (args[0],)
     if view.startswith("growthbook_"):
-        return tuple(args[0].split("."))
-    if view == "unleash_sticky":
-        return args[4:5]
-    return args if view == "path" else args[:1]
+        return (("id",), key) if args[0] == "id" else (tuple(args[0].split(".")),)
+    if view.startswith("unleash_"):
+        names = args[4:] if view == "unleash_sticky" else args[:1]
+        found = tuple((name,) for name in names)
+        return (*found, key) if "userId" in names else found
+    return (args,) if args else ()
 
 
 def _slot(slot: Slot) -> dict[str, Any]:

@@ -57,8 +57,8 @@ export class ContextEditor {
   chips() {
     const reads = this.flag?.reads ?? [], context = this.given?.context ?? new Map();
     by("reads-part").hidden = this.flag === null;
-    const chips = reads.slice(0, MOST_CHIPS).map((path) => {
-      const name = visible(path.join(".")), there = has(context, path);
+    const chips = reads.slice(0, MOST_CHIPS).map((paths) => { // the first is how it is called, the others do as well
+      const [path] = paths, name = visible(path.join(".")), there = paths.some((each) => has(context, each));
       return element("li", {}, element("button", { type: "button", class: there ? "there" : null, "aria-pressed": String(there),
         title: there ? "The context has it" : "Add it to the context", onclick: () => this.add(path), text: name }));
     });

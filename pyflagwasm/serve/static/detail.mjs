@@ -1,5 +1,5 @@
 // One flag: its answer, whether the server agrees, its buckets, the reasons, and how a population splits.
-import { by, counted, element, percent, pretty, visible } from "./dom.mjs";
+import { by, counted, element, percent, pretty, rules, visible } from "./dom.mjs";
 import { DEFAULT } from "./engine.mjs";
 
 const COLOURS = 8;
@@ -25,7 +25,7 @@ export class Detail {
     by("nothing").hidden = flag !== null;
     if (flag === null) return;
     by("key").textContent = visible(flag.key);
-    by("facts").textContent = [flag.type, flag.rules === null ? null : counted(flag.rules, "rule"),
+    by("facts").textContent = [flag.type, rules(flag),
       counted(flag.variants.length, "variant")].filter(Boolean).join(" · ");
     by("problem").hidden = flag.problem === null;
     by("problem").textContent = visible(flag.problem ?? "");
@@ -81,7 +81,7 @@ export class Detail {
   }
 
   population(counts, done, count) {
-    const places = new Map(this.flag.variants.map(([key], number) => [key, number]));
+    const places = new Map(this.flag.variants.map(([key], number) => [key, number]).reverse()); // the first of a name
     const rows = [...counts].sort(([one], [other]) => (places.get(one) ?? 1e9) - (places.get(other) ?? 1e9));
     by("split").replaceChildren(...rows.map(([answer, number]) => {
       const fill = element("div", { class: `fill ${answer === DEFAULT ? "none" : colour(places.get(answer))}` });

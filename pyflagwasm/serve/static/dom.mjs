@@ -35,4 +35,7 @@ export function pretty(text) {
 
 export const counted = (count, what) => `${count.toLocaleString("en")} ${what}${count === 1 ? "" : "s"}`;
 
+/** How many rules a flag has; null if that is not known. */
+export const rules = (flag) => (flag.rules === null ? null : flag.rules ? counted(flag.rules, "rule") : "no rules");
+
 export const percent = (share) => `${(100 * share).toFixed(share > 0 && share < 0.1 ? 2 : 1).replace(/\.?0+$/, "")}%`;

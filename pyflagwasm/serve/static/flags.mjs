@@ -1,5 +1,5 @@
 // The list of flags: filter, selection, and what each answers to the context as it is typed.
-import { by, counted, element, visible } from "./dom.mjs";
+import { by, counted, element, rules, visible } from "./dom.mjs";
 
 const MOST_ROWS = 2000, MOST_VALUE = 160;
 
@@ -98,11 +98,11 @@ class Row {
   }
 
   make() {
-    const { key, type, rules, problem } = this.flag;
+    const { key, type, problem } = this.flag;
     this.value = element("span", { class: "value" });
     this.variant = element("span", { class: "variant" });
     this.reason = element("span", { class: "reason" });
-    const about = [type, rules === null ? null : rules ? counted(rules, "rule") : "no rules"].filter(Boolean).join(" · ");
+    const about = [type, rules(this.flag)].filter(Boolean).join(" · ");
     const made = element("li", { role: "option", id: `flag-${this.number}`, "aria-selected": "false", "data-key": key },
       element("div", {}, element("span", { class: "key", text: visible(key), title: visible(key) }), this.value),
       element("div", {},
