@@ -19,7 +19,8 @@ class Sample:
     contexts: tuple[str, ...]
     options: dict[str, Any] = field(default_factory=dict)
     split: str = ""
-    """A flag that many users split."""
+    varies: str = "targetingKey"
+    """A flag that a population splits, and the attribute by which it does."""
 
 
 def _eppo(**shards: Any) -> dict[str, Any]:
@@ -113,6 +114,8 @@ SAMPLES = {
             '{"targetingKey": "user-5", "country": "NL", "plan": "pro", "n": 1.0}',
             '{"user_id": "u2", "customData": {"list": [1]}}',
         ),
+        split="free-delivery-from",
+        varies="household",
     ),
     "eppo": Sample(json.dumps(_eppo()).encode(), _PEOPLE, split="split"),
     "datadog": Sample(

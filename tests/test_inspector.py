@@ -22,6 +22,7 @@ from pyflagwasm.evaluations import explain
 from pyflagwasm.evaluator import FlagEvaluator
 from pyflagwasm.explain import explain_text
 from pyflagwasm.pool import asking
+from pyflagwasm.runtime import views
 from pyflagwasm.runtime.encode import EncodeError, buffer
 from pyflagwasm.runtime.views import unleash
 from pyflagwasm.serve.inspector import MOST_BYTES, routes
@@ -332,6 +333,26 @@ def test_a_trace_that_would_take_long_to_tell_is_refused() -> None:
         lie = {**true, "events": (true["events"] * 2046)[:2046]}
         refused = post(client, "explain", question(configuration, context, **lie))
         assert (refused.status_code, "too long" in refused.json()["error"]) == (400, True)
+
+
+def test_a_trace_of_what_cannot_be_sent_is_a_lie(monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks(context: Any, args: Any, now_us: int) -> Any:
+        raise LookupError("broken view")
+
+    with served("example:flagd") as (evaluator, client, configuration):
+        true = trace(evaluator, "checkout-button", USER)
+        monkeypatch.setitem(views.VIEWS, "path", breaks)
+        monkeypatch.setattr(views, "bind", lambda slot: lambda context, now_us: breaks(context, (), now_us))
+        answer = post(client, "explain", question(configuration, USER, **true))
+        assert (answer.status_code, "no such trace" in answer.json()["error"]) == (400, True)
+
+
+def test_a_closed_evaluator_answers_nothing() -> None:
+    evaluator = opened(FLAGD)
+    with TestClient(Starlette(routes=routes(evaluator))) as client:
+        closed(evaluator)
+        assert client.get("/inspector/configuration").status_code == 503
+        assert post(client, "explain", question({"tag": ""}, {})).status_code == 503
 
 
 # ---------------------------------------------------------------- encode

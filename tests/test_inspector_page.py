@@ -94,19 +94,21 @@ def test_all_flags_are_answered_as_the_server_answers_them(chromium: Browser, na
         assert len(seen) > 1
 
 
-@pytest.mark.parametrize("name", [name for name, sample in SAMPLES.items() if sample.split])
+@pytest.mark.parametrize("name", SAMPLES)
 def test_a_population_splits_as_it_does_in_python(chromium: Browser, name: str) -> None:
     sample, people = SAMPLES[name], 1500
-    rest = {"country": "BE", "app": {"version": "4.3.0"}}
+    rest = {"country": "US", "orders": 40, "app": {"version": "4.3.0"}}
     with serving(sample.source, **sample.options) as (evaluator, address), visit(chromium, address) as page:
         at_now(page)
         type_context(page, json.dumps({"targetingKey": "anyone", **rest}))
         page.fill("#people", str(people))
         choose(page, sample.split)
+        assert page.input_value("#vary") == sample.varies
         found = counts(page, people)
         wanted: Counter[str] = Counter()
         for number in range(people):
-            details = evaluator.details_nowait(sample.split, {"targetingKey": f"user-{number}", **rest})
+            context = {"targetingKey": "anyone", **rest, sample.varies: f"user-{number}"}
+            details = evaluator.details_nowait(sample.split, context)
             wanted[details.variant or "the caller's default"] += 1
         assert found == wanted
         assert len(found) > 1
@@ -243,8 +245,11 @@ def test_a_thousand_flags_answer_as_one_types(chromium: Browser) -> None:
             })).observe({ type: 'longtask' })"""
         )
         choose(page, next(key for key in evaluator.flag_keys if key.endswith("flag-5")))
-        counts(page, 10_000)
-        assert page.evaluate("longest") < 400  # 100 on a machine that does nothing else; this one may do anything
+        page.fill("#people", "60000")
+        counts(page, 60_000)
+        assert (
+            page.evaluate("longest") < 400
+        )  # at one go it would be a second; other work of this machine comes in, too
         page.fill("#filter", "team-3 object")
         assert re.fullmatch(r"\d+ of 1,000 flags", page.inner_text("#count"))
         assert all("team-3." in key for key in answers(page))

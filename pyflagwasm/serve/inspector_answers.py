@@ -187,7 +187,7 @@ def _told(question: Question, flag: Flag, trace: Trace | EvaluationDetails) -> t
     compiled = flag.generation.compiled
     try:
         sent = question.sent(flag)
-    except EncodeError as error:
+    except Exception as error:  # a view that raises: the encoder refuses this context, so no core has seen it
         raise Unusable(f"there is no such trace: {error}") from error
     told = explain(compiled, flag.entry, events, decision, sent, now_us=question.now_us, truncated=truncated)
     return told, bars(compiled, flag.entry, events, told, question.now_us)

@@ -1,40 +1,45 @@
 // The editor of the evaluation context: reading what is typed, and what the flag that is looked at reads of it.
-import { by, element, visible } from "./dom.mjs";
+import { by, counted, element, say, visible } from "./dom.mjs";
 import { parse } from "./json.mjs";
 
 const MOST_CHARACTERS = 128 << 10, MOST_CHIPS = 40, KEPT = "pyflagwasm-context";
 const FIRST = '{\n  "targetingKey": "user-1"\n}';
 
 export class ContextEditor {
-  /** changed: called with what was typed, as the engine takes it, or with null if that cannot be read. */
+  /** changed: called with what was typed, as the engine takes it, or with null if that cannot be read; and whether
+   *  it is only the time that has changed. */
   constructor(changed) {
     this.changed = changed;
     this.given = null; // the last that could be read
     this.flag = null;
     this.text = by("context");
     this.clock = by("clock");
-    this.text.value = sessionStorage.getItem(KEPT) ?? FIRST;
+    this.text.value = kept();
     for (const each of [this.text, this.clock]) each.addEventListener("input", () => this.typed());
   }
 
   get fixed() { return this.clock.value !== ""; }
 
   typed() {
-    const says = by("context-says");
+    let bad = true;
     try {
       this.given = this.read();
-      sessionStorage.setItem(KEPT, this.text.value);
-      const { size } = this.given.context;
-      says.textContent = size === 1 ? "Valid: 1 attribute" : `Valid: ${size} attributes`;
-      says.className = "says good";
+      keep(this.text.value);
+      say("context-says", `Valid: ${counted(this.given.context.size, "attribute")}`, "says");
+      bad = false;
     } catch (error) {
-      says.textContent = `Not evaluated: ${error.message}`;
-      says.className = "says bad";
+      say("context-says", `Not evaluated: ${error.message}`, "says bad");
     }
-    const bad = says.className.endsWith("bad");
     this.text.setAttribute("aria-invalid", String(bad));
     this.chips();
-    this.changed(bad ? null : this.given);
+    this.changed(bad ? null : this.given, false);
+  }
+
+  /** Some seconds later. */
+  tick() {
+    if (this.fixed || this.text.getAttribute("aria-invalid") === "true") return;
+    this.given = this.read();
+    this.changed(this.given, true);
   }
 
   read() {
@@ -59,10 +64,12 @@ export class ContextEditor {
     by("reads-part").hidden = this.flag === null;
     const chips = reads.slice(0, MOST_CHIPS).map((paths) => { // the first is how it is called, the others do as well
       const [path] = paths, name = visible(path.join(".")), there = paths.some((each) => has(context, each));
-      return element("li", {}, element("button", { type: "button", class: there ? "there" : null, "aria-pressed": String(there),
-        title: there ? "The context has it" : "Add it to the context", onclick: () => this.add(path), text: name }));
+      const title = there ? "The context has it" : "Add it to the context", onclick = () => this.add(path);
+      return element("li", {}, element("button",
+        { type: "button", class: there ? "there" : null, "aria-pressed": String(there), title, onclick, text: name }));
     });
-    if (reads.length > MOST_CHIPS) chips.push(element("li", { class: "hint", text: `and ${reads.length - MOST_CHIPS} more` }));
+    const more = reads.length - MOST_CHIPS;
+    if (more > 0) chips.push(element("li", { class: "hint", text: `and ${more} more` }));
     if (!reads.length) chips.push(element("li", { class: "hint", text: "Nothing by name." }));
     by("reads").replaceChildren(...chips);
   }
@@ -84,6 +91,21 @@ export class ContextEditor {
     this.text.setSelectionRange(caret, caret);
     return this.typed();
   }
+}
+
+// A browser may forbid to keep anything.
+function kept() {
+  try {
+    return sessionStorage.getItem(KEPT) ?? FIRST;
+  } catch {
+    return FIRST;
+  }
+}
+
+function keep(text) {
+  try {
+    sessionStorage.setItem(KEPT, text);
+  } catch { /* it is typed anew after a reload */ }
 }
 
 function has(context, path) {

@@ -1,11 +1,13 @@
 // One flag: its answer, whether the server agrees, its buckets, the reasons, and how a population splits.
-import { by, counted, element, percent, pretty, rules, visible } from "./dom.mjs";
+import { by, counted, element, percent, pretty, rules, say, visible } from "./dom.mjs";
 import { DEFAULT } from "./engine.mjs";
 
-const COLOURS = 8;
+const COLOURS = 8, MOST_LEGEND = 12, MOST_PEOPLE = 100000;
+const NOWHERE = ["outside", "none of them"];
 
 /** The colour of a variant: the same in every drawing of its flag. */
 const colour = (number) => (number === null || number === undefined ? "other" : `c${number % COLOURS}`);
+const colourOf = ([, , label, variant]) => (NOWHERE.includes(label) ? "none" : colour(variant));
 
 export class Detail {
   /** changed: called when what the population is made of has changed. */
@@ -52,9 +54,8 @@ export class Detail {
 
   /** What the server said to the trace; null as long as it has not. */
   words(told) {
-    const agrees = by("agrees");
-    agrees.className = told === null ? "agrees" : told.agrees ? "agrees yes" : "agrees no";
-    agrees.textContent = told === null ? "Asking the server" : told.agrees ? "Server agrees" : "Server differs";
+    if (told === null) say("agrees", "Asking the server", "agrees");
+    else say("agrees", told.agrees ? "Server agrees" : "Server differs", told.agrees ? "agrees yes" : "agrees no");
     by("difference").hidden = told?.server === undefined;
     by("server-says").textContent = told?.server ?? "";
     by("why").replaceChildren(...(told === null ? [] : lines(told.text)));
@@ -66,8 +67,7 @@ export class Detail {
   /** Without the server's words, and why. */
   silent(why) {
     this.words(null);
-    by("agrees").className = "agrees off";
-    by("agrees").textContent = why;
+    say("agrees", why, "agrees off");
   }
 
   /** The attribute to vary: what was chosen, else the first that the context has of those that are bucketed. */
@@ -77,7 +77,8 @@ export class Detail {
       ? names[0] : "targetingKey");
     const name = this.chosen.get(this.flag.key) ?? proposed;
     if (by("vary").value !== name) by("vary").value = name;
-    return { name, prefix: by("prefix").value, count: Math.min(100000, Math.max(1, Math.trunc(by("people").value) || 1)) };
+    const count = Math.min(MOST_PEOPLE, Math.max(1, Math.trunc(by("people").value) || 1));
+    return { name, prefix: by("prefix").value, count };
   }
 
   population(counts, done, count) {
@@ -112,9 +113,9 @@ function lines(text) {
 function bar({ of, bucket, position, parts }) {
   const track = element("div", { class: "range", role: "img" });
   const inside = parts.find(([from, to]) => position !== null && from <= position && position < to);
-  for (const [from, to, label, variant] of parts) {
-    const part = element("div", { class: `part ${label === "outside" || label === "none of them" ? "none" : colour(variant ?? null)}`,
-      title: `${visible(label)}: ${percent(from)} to ${percent(to)}` });
+  for (const each of parts) {
+    const [from, to, label] = each, title = `${visible(label)}: ${percent(from)} to ${percent(to)}`;
+    const part = element("div", { class: `part ${colourOf(each)}`, title });
     part.style.left = `${100 * from}%`;
     part.style.width = `${100 * (to - from)}%`;
     if (to - from > 0.08) part.append(element("span", { text: visible(label) }));
@@ -122,17 +123,17 @@ function bar({ of, bucket, position, parts }) {
   }
   let words = "No bucket: a part of what is hashed is missing.";
   if (position !== null) {
-    const marker = element("div", { class: "marker" });
+    const marker = element("div", { class: "marker" }), where = visible(inside?.[2] ?? NOWHERE[1]);
     marker.style.left = `${100 * position}%`;
     track.append(marker);
-    words = `Bucket ${bucket.toLocaleString("en")} lies at ${(100 * position).toFixed(3)}%, in ${visible(inside?.[2] ?? "none of them")}.`;
+    words = `Bucket ${bucket.toLocaleString("en")} lies at ${(100 * position).toFixed(3)}%, in ${where}.`;
   }
   track.setAttribute("aria-label", words);
-  const legend = parts.slice(0, 12).map(([from, to, label, variant]) => element("li", {},
-    element("span", { class: `dot ${label === "outside" || label === "none of them" ? "none" : colour(variant ?? null)}` }),
-    `${visible(label)} ${percent(to - from)}`));
+  const legend = parts.slice(0, MOST_LEGEND).map((each) => element("li", {},
+    element("span", { class: `dot ${colourOf(each)}` }), `${visible(each[2])} ${percent(each[1] - each[0])}`));
+  if (parts.length > MOST_LEGEND) legend.push(element("li", { text: `and ${parts.length - MOST_LEGEND} more` }));
   return element("figure", { class: "bar" },
     element("figcaption", {}, "Hash of ", element("code", { text: visible(of) })), track,
     element("p", { class: "words", text: words }),
-    element("ul", { class: "legend" }, ...legend, parts.length > 12 ? element("li", { text: `and ${parts.length - 12} more` }) : null));
+    element("ul", { class: "legend" }, ...legend));
 }

@@ -16,9 +16,17 @@ export function element(tag, properties = {}, ...children) {
 
 export const by = (id) => document.getElementById(id);
 
+/** What is announced: not once more if it is the same. */
+export function say(id, words, kind) {
+  const found = by(id);
+  if (found.textContent !== words) found.textContent = words;
+  if (kind !== undefined) found.className = kind;
+}
+
 /** A text with those characters as escapes that would hide, or turn around what is beside them. */
-export const visible = (text) => text.replace(/[\p{Cc}\p{Cs}\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069\u2028\u2029]/gu,
-  (each) => `\\u${each.codePointAt(0).toString(16).padStart(4, "0")}`);
+export const visible = (text) => text.replace(HIDING, (each) => `\\u${hex(each.codePointAt(0))}`);
+const hex = (code) => code.toString(16).padStart(4, "0");
+const HIDING = /[\p{Cc}\p{Cs}\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069\u2028\u2029]/gu;
 
 /** JSON text in lines; numbers are not touched. */
 export function pretty(text) {
@@ -36,6 +44,7 @@ export function pretty(text) {
 export const counted = (count, what) => `${count.toLocaleString("en")} ${what}${count === 1 ? "" : "s"}`;
 
 /** How many rules a flag has; null if that is not known. */
-export const rules = (flag) => (flag.rules === null ? null : flag.rules ? counted(flag.rules, "rule") : "no rules");
+export const rules = ({ rules: count, constant }) => (count ? counted(count, "rule") : count === null ? null
+  : constant ? "no rules" : "targeting");
 
 export const percent = (share) => `${(100 * share).toFixed(share > 0 && share < 0.1 ? 2 : 1).replace(/\.?0+$/, "")}%`;

@@ -87,7 +87,9 @@ class Writer {
   list(at, given, depth) {
     const members = given.slice(0, Math.floor(this.room / VALUE) + 1), start = this.members(VALUE * members.length);
     this.put(at, Kind.List, members.length, start);
-    members.forEach((member, number) => within(`[${number}]`, () => this.value(this.heap + start + VALUE * number, member, depth)));
+    members.forEach((member, number) => within(`[${number}]`, () => {
+      this.value(this.heap + start + VALUE * number, member, depth);
+    }));
   }
 
   object(at, given, depth) {

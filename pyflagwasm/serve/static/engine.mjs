@@ -6,6 +6,7 @@ import { local, read } from "./slots.mjs";
 
 const PARSE_ERROR = 2, GENERAL = 6; // errors of the core in whose place a broken flag says what its problem is
 const CHUNK = 500, SLICE_MS = 12;
+const SEED = Math.floor(Math.random() * 2 ** 53); // of what contexts draw, so that both sides draw the same
 export const DEFAULT = "the caller's default";
 
 const bytesOf = (text) => Uint8Array.from(atob(text), (each) => each.charCodeAt(0));
@@ -18,26 +19,25 @@ const pause = () => new Promise((resume) => {
 /** What was asked for, and is not wanted any more. */
 export class Superseded extends Error {}
 
+/** One configuration, live in an instance of the core that is its own: whatever comes next, this one goes on. */
 export class Engine {
-  /** module: compiled core.wasm. ask: `(path, body, signal)`, what the server answers to a POST. */
-  constructor(module, ask) {
-    Object.assign(this, { module, ask, configuration: null, host: null });
-    this.seed = Math.floor(Math.random() * 2 ** 53);
+  /** module: compiled core.wasm. sent: the configuration as the server sent it, and its tag. ask: what the server
+   *  answers to a POST, `(path, body, signal)`. Throws if the core refuses the configuration. */
+  static async load(module, sent, tag, ask) {
+    return new Engine(new Host(module, await WebAssembly.instantiate(module)), sent, tag, ask);
   }
 
-  /** Make a configuration live, as the server sent it. Throws if the core refuses it; then the old one goes on. */
-  async load(sent, tag) {
-    const host = new Host(this.module, await WebAssembly.instantiate(this.module));
-    const configuration = { ...sent, tag, template: bytesOf(sent.template), local: local(sent.slots) };
+  constructor(host, sent, tag, ask) {
+    const every = [...new Set(sent.flags.flatMap(({ slots }) => slots))].sort((one, other) => one - other);
+    Object.assign(this, { host, sent, tag, ask, every, flags: sent.flags, local: local(sent.slots) });
+    this.template = bytesOf(sent.template);
+    this.labels = sent.slots.map(({ label }) => label);
     host.load(bytesOf(sent.ir));
-    configuration.every = [...new Set(sent.flags.flatMap(({ slots }) => slots))].sort((one, other) => one - other);
-    configuration.labels = sent.slots.map(({ label }) => label);
-    Object.assign(this, { host, configuration });
   }
 
   /** What each flag answers, in the order of the configuration. given: {context, text, nowUs}. */
   async evaluate(given, signal) {
-    const { flags } = this.configuration, request = await this.requests(given, signal);
+    const { flags } = this, request = await this.requests(given, signal);
     if (request.whole) {
       this.host.write(request.whole);
       const decisions = this.host.evaluateMany(flags.map(({ index }) => index));
@@ -71,7 +71,7 @@ export class Engine {
     let until = performance.now() + SLICE_MS;
     for (let from = 0; from < count; from += CHUNK) {
       const some = Math.min(CHUNK, count - from), vary = { name, prefix, from, count: some };
-      const asked = this.configuration.local ? null
+      const asked = this.local ? null
         : (await this.post("encode", given, { flag: flag.key, vary }, signal)).requests;
       for (let number = 0; number < some; number += 1) {
         const request = asked ? opened(asked[number]) : this.write(flag.slots,
@@ -92,9 +92,8 @@ export class Engine {
   // ---- requests
 
   async requests(given, signal) {
-    const { every, local: here } = this.configuration;
-    if (here) {
-      const whole = this.write(every, given.context, given.nowUs);
+    if (this.local) {
+      const whole = this.write(this.every, given.context, given.nowUs);
       if (!(whole instanceof Refusal)) return { whole };
       const known = new Map(); // a flag that does not read what cannot be sent is not affected
       return { apart: (slots) => {
@@ -109,14 +108,13 @@ export class Engine {
   }
 
   async request(flag, given, signal) {
-    if (this.configuration.local) return this.write(flag.slots, given.context, given.nowUs);
+    if (this.local) return this.write(flag.slots, given.context, given.nowUs);
     return opened((await this.post("encode", given, { flag: flag.key }, signal)).requests[0]);
   }
 
   write(slots, context, nowUs) {
-    const { slots: all, template, labels } = this.configuration;
     try {
-      return encode(template, read(all, slots, context, nowUs), nowUs, labels);
+      return encode(this.template, read(this.sent.slots, slots, context, nowUs), nowUs, this.labels);
     } catch (error) {
       if (error instanceof Refusal) return error;
       throw error;
@@ -125,7 +123,7 @@ export class Engine {
 
   /** The context goes as it was typed: this side's numbers could not say all that JSON can. */
   post(path, { text, nowUs }, more, signal) {
-    const rest = JSON.stringify({ tag: this.configuration.tag, seed: this.seed, ...more });
+    const rest = JSON.stringify({ tag: this.tag, seed: SEED, ...more });
     return this.ask(path, `{"context":${text},"now_us":${nowUs},${rest.slice(1)}`, signal);
   }
 
@@ -138,7 +136,7 @@ export class Engine {
   }
 
   outcome(flag, packed) {
-    const { reasons, errors } = this.configuration, { variant, rule, reason, error, bucket } = decode(packed);
+    const { reasons, errors } = this.sent, { variant, rule, reason, error, bucket } = decode(packed);
     const answer = { value: null, variant: null, reason: reasons[reason] ?? "UNKNOWN", error: null, message: null, rule,
       bucket, number: null };
     if (error || answer.reason === "ERROR") {

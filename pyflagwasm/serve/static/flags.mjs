@@ -31,7 +31,7 @@ export class FlagList {
     this.flags = flags;
     this.rows = new Map(flags.map((flag, number) => [flag.key, new Row(flag, number)]));
     this.show();
-    const found = [this.selected, wanted].find((key) => key !== null && this.rows.has(key)) ?? this.shown[0]?.key ?? null;
+    const found = [this.selected, wanted, this.shown[0]?.key].find((key) => this.rows.has(key)) ?? null;
     this.selected = null;
     if (found === null) this.select(null);
     else this.choose(found);

@@ -50,7 +50,7 @@ export class Host {
       const done = this.core.evaluate_many(some.length);
       for (let number = 0; number < done; number += 1)
         decisions.push(this.view.getBigUint64(output + 8 * number, true));
-      if (done !== some.length) break;
+      if (done !== some.length) throw new Error(`evaluate_many(${some.length}) decided ${done}`);
     }
     return decisions;
   }

@@ -1,17 +1,26 @@
 // The page: what is typed goes to the engine, what it answers to the list and to the flag that is looked at.
-import { by } from "./dom.mjs";
 import { ContextEditor } from "./context.mjs";
 import { Detail } from "./detail.mjs";
+import { by, say } from "./dom.mjs";
 import { Engine, Superseded } from "./engine.mjs";
 import { FlagList } from "./flags.mjs";
 
 const POLL_MS = 2000, SETTLE_MS = 120;
 
 class Changed extends Error {} // another configuration is live by now
+class Unreachable extends Error {}
+
+async function asked(path, options) {
+  try {
+    return await fetch(path, options);
+  } catch (error) {
+    throw error.name === "AbortError" ? error : new Unreachable("The server cannot be reached; this page goes on");
+  }
+}
 
 async function ask(path, body, signal) {
   const headers = { "Content-Type": "application/json" };
-  const answer = await fetch(path, { method: "POST", headers, body, signal });
+  const answer = await asked(path, { method: "POST", headers, body, signal });
   if (answer.status === 409) throw new Changed();
   const content = await answer.json();
   if (!answer.ok) throw new Error(content.error);
@@ -19,18 +28,20 @@ async function ask(path, body, signal) {
 }
 
 class Page {
-  constructor(engine) {
-    this.engine = engine;
+  constructor(module) {
+    this.module = module;
+    this.engine = null;
     this.given = null; // the last context that could be read
     this.flag = null;
-    this.turn = this.crowd = new AbortController();
+    this.turn = new AbortController(); // what is asked for the flags as they are
+    this.crowd = new AbortController(); // what is asked for the population
     this.list = new FlagList((flag) => this.choose(flag));
     this.detail = new Detail(() => this.populate());
-    this.editor = new ContextEditor((given) => {
+    this.editor = new ContextEditor((given, tick) => {
       by("main").classList.toggle("stale", given === null);
       if (given === null) return;
       this.given = given;
-      this.evaluate();
+      this.evaluate(tick);
     });
   }
 
@@ -38,39 +49,43 @@ class Page {
 
   /** Look whether another one is live, and again in a while. */
   async poll() {
-    if (!document.hidden || !this.engine.configuration) {
-      try {
-        await this.look();
-      } catch (error) {
-        this.status("bad", error instanceof TypeError ? "The server cannot be reached; this page goes on" : error.message);
-      }
-    }
+    if (!document.hidden || !this.engine) await this.look();
     setTimeout(() => this.poll(), POLL_MS);
   }
 
   async look() {
-    const { configuration } = this.engine, headers = configuration ? { "If-None-Match": `"${configuration.tag}"` } : {};
-    const answer = await fetch("configuration", { headers, cache: "no-store" });
-    const generation = answer.headers.get("Pyflagwasm-Generation");
-    if (answer.status !== 304) {
-      const content = await answer.json();
-      if (!answer.ok) return this.status("wait", content.error);
-      await this.engine.load(content, answer.headers.get("ETag").replace(/^W\/|"/g, ""));
-      by("format").textContent = content.format;
-      by("unexplained").hidden = content.explains;
-      by("main").hidden = false;
-      this.list.load(content.flags, decodeURIComponent(location.hash.slice(1)) || null);
-      this.editor.typed();
-    } else if (configuration.reads_now && !this.editor.fixed) {
-      this.editor.typed();
+    try {
+      const headers = this.engine ? { "If-None-Match": `"${this.engine.tag}"` } : {};
+      const answer = await asked("configuration", { headers, cache: "no-store" });
+      if (answer.status === 304) {
+        if (this.engine.sent.reads_now) this.editor.tick();
+      } else {
+        const content = await answer.json();
+        if (!answer.ok) return this.status("wait", content.error);
+        await this.load(content, answer.headers.get("ETag").replace(/^W\/|"/g, ""));
+      }
+      say("generation", answer.headers.get("Pyflagwasm-Generation"));
+      this.status("good", "Live");
+    } catch (error) {
+      if (!(error instanceof Unreachable)) console.error(error);
+      this.status("bad", error.message);
     }
-    by("generation").textContent = generation;
-    return this.status("good", "Live");
+  }
+
+  async load(sent, tag) {
+    this.engine = await Engine.load(this.module, sent, tag, ask);
+    this.turn.abort();
+    this.crowd.abort();
+    say("format", sent.format);
+    by("unexplained").hidden = sent.explains;
+    by("main").hidden = false;
+    this.list.load(sent.flags, wanted());
+    this.editor.typed();
   }
 
   status(kind, words) {
     by("status").className = `status ${kind}`;
-    if (by("status-words").textContent !== words) by("status-words").textContent = words;
+    say("status-words", words);
   }
 
   // ---- answers
@@ -80,26 +95,38 @@ class Page {
     this.detail.show(flag);
     this.editor.show(flag);
     if (flag === null) return;
-    history.replaceState(null, "", `#${encodeURIComponent(flag.key.toWellFormed?.() ?? flag.key)}`);
-    if (this.given && this.engine.configuration.flags.includes(flag)) this.evaluate(false);
+    history.replaceState(null, "", `#${encodeURIComponent(flag.key.replace(/\p{Surrogate}/gu, "\ufffd"))}`);
+    if (this.given) this.explain();
   }
 
-  /** Answer anew, for all flags or only for the one that is looked at. */
-  async evaluate(all = true) {
+  /** Answer anew. tick: only the time has changed, for which no population is counted again. */
+  async evaluate(tick) {
+    this.turn.abort();
+    const { signal } = this.turn = new AbortController(), { given, engine } = this;
+    await this.guarded(signal, async () => {
+      const answers = await engine.evaluate(given, signal);
+      if (signal.aborted) return;
+      this.list.answers(answers);
+      by("main").dataset.answered = given.text;
+      await this.explain(tick);
+    });
+  }
+
+  async explain(tick = false) {
     this.turn.abort();
     const { signal } = this.turn = new AbortController(), { given, engine, flag } = this;
-    await this.guarded(async () => {
-      if (all) this.list.answers(await engine.evaluate(given, signal));
-      by("main").dataset.answered = given.text;
-      if (flag === null || signal.aborted) return;
-      this.populate();
+    if (flag === null) return;
+    await this.guarded(signal, async () => {
+      if (!tick) this.populate();
       const told = await engine.explain(flag, given, signal);
+      if (signal.aborted) return;
       this.detail.answer(told.outcome);
-      if (!engine.configuration.explains) return this.detail.silent("Not compared");
+      if (!engine.sent.explains) return this.detail.silent("Not compared");
       const words = await engine.words(flag, given, told, signal);
-      if (!signal.aborted) this.detail.words(words);
+      if (signal.aborted) return;
+      this.detail.words(words);
       by("detail").dataset.explained = JSON.stringify([flag.key, given.text]);
-    }, signal);
+    });
   }
 
   async populate() {
@@ -108,29 +135,37 @@ class Page {
     if (!given || flag === null) return;
     by("split").dataset.done = "";
     const people = this.detail.varied(given.context);
-    await new Promise((resume) => setTimeout(resume, SETTLE_MS));
+    await new Promise((resume) => setTimeout(resume, SETTLE_MS)); // somebody who types has not come to the end
     if (signal.aborted) return;
-    await this.guarded(() => engine.population(flag, given, people,
-      (counts, done) => signal.aborted || this.detail.population(counts, done, people.count), signal), signal);
+    const progress = (counts, done) => signal.aborted || this.detail.population(counts, done, people.count);
+    await this.guarded(signal, () => engine.population(flag, given, people, progress, signal));
   }
 
-  async guarded(work, signal) {
+  async guarded(signal, work) {
     try {
       await work();
     } catch (error) {
       if (signal.aborted || error instanceof Superseded) return;
-      if (error instanceof Changed) return void this.look().catch(() => {});
-      if (error instanceof TypeError) return this.detail.silent("The server cannot be reached");
-      console.error(error);
+      if (error instanceof Changed) return void this.look();
+      if (!(error instanceof Unreachable)) console.error(error);
       this.detail.silent(error.message);
+      if (error instanceof WebAssembly.RuntimeError) // an instance that trapped is not called again
+        this.engine = await Engine.load(this.module, this.engine.sent, this.engine.tag, ask);
     }
   }
 }
 
+function wanted() { // the flag that the address names
+  try {
+    return decodeURIComponent(location.hash.slice(1)) || null;
+  } catch {
+    return null;
+  }
+}
+
 try {
-  const module = await WebAssembly.compileStreaming(fetch("core.wasm"));
-  await new Page(new Engine(module, ask)).poll();
+  await new Page(await WebAssembly.compileStreaming(fetch("core.wasm"))).poll();
 } catch (error) {
   by("status").className = "status bad";
-  by("status-words").textContent = `The core cannot run in this browser: ${error.message}`;
+  say("status-words", `The core cannot run in this browser: ${error.message}`);
 }

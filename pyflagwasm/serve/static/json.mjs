@@ -62,7 +62,7 @@ class Reader {
 
   number() {
     const start = this.at, match = this.take(NUMBER);
-    if (!match) this.fail(this.at < this.text.length ? "a value is expected" : "the text ends where a value is expected");
+    if (!match) this.fail(this.at < this.text.length ? "a value is expected" : "the end, where a value is expected,");
     if (match[1] || match[2]) return Number(match[0]);
     if (match[0].length > SAFE_DIGITS && !Number.isFinite(Number(match[0])))
       this.fail("an integer beyond the range of a double", start);
