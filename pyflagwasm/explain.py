@@ -230,8 +230,8 @@ class _Teller:
 
     def _rollout(self, rollout: InRollout, word: str, bits: int) -> Check:
         text = f"the bucket of {wording.bucket(rollout.bucket)} is inside the percentage"
-        percentage = _percentage(rollout.segments, self._now_us)
-        note = None if percentage is None else f"the percentage is {_percent(percentage)}"
+        share = percentage(rollout.segments, self._now_us)
+        note = None if share is None else f"the percentage is {_percent(share)}"
         return self._bucketed(rollout.bucket, text, word, bits, note)
 
     def _ranges(self, test: InRanges, word: str, bits: int) -> Check:
@@ -286,7 +286,7 @@ def _unusable(value: JSON | Missing, bucket: Bucket) -> bool:
     return bucket.encoding is not Encoding.CBOR or not isinstance(value, (bool, int, float))
 
 
-def _percentage(segments: Sequence[Segment], now_us: int | None) -> float | None:
+def percentage(segments: Sequence[Segment], now_us: int | None) -> float | None:
     """The percentage of now, 1.0 is everyone; None if that cannot be told without a clock."""
     if now_us is None:
         return None

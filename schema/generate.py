@@ -188,7 +188,7 @@ def main() -> int:
     files = {
         ROOT / "pyflagwasm" / "_abi.py": python_module(schema),
         ROOT / "wasm" / "core" / "src" / "abi.rs": rust_module(schema),
-        ROOT / "wasm" / "abi.mjs": javascript_module(schema),
+        ROOT / "pyflagwasm" / "serve" / "static" / "abi.mjs": javascript_module(schema),
         ROOT / "pyflagwasm" / "runtime" / "native" / "abi.h": c_header(schema),
         **flatc_modules(),
     }

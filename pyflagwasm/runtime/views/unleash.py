@@ -144,6 +144,23 @@ def unleash_random(context: Mapping[str, Any], args: tuple[str, ...], now_us: in
     return draw(int(args[2]))
 
 
+DRAWING: Final = ("unleash_sticky", "unleash_random")
+"""The views that may draw."""
+
+
+def drawing(view: str, args: tuple[str, ...], draw: Callable[[int], int]) -> Callable[[Mapping[str, Any], int], Any]:
+    """The reader of one of them that draws by `draw`, so that who explains an answer can draw the same once more."""
+
+    def read(context: Mapping[str, Any], now_us: int) -> Any:
+        for name in args[4:]:
+            if (found := _found(context, name, args[1])) is not MISSING:
+                return found
+        drawn = draw(int(args[2]))
+        return str(drawn) if view == "unleash_sticky" else drawn
+
+    return read
+
+
 VIEWS: Final = (
     unleash_text, unleash_lower, unleash_number, unleash_time, unleash_clock, unleash_sticky, unleash_random
 )  # fmt: skip
