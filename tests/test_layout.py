@@ -30,13 +30,14 @@ LAYERS: list[tuple[str, tuple[str, ...]]] = [
         "shell",
         ("answers", "background", "bound", "evaluations", "evaluator", "holding", "hooks", "intake", "shortcuts"),
     ),
-    ("edges", ("__init__", "__main__", "cli", "integrations")),
+    ("edges", ("__init__", "__main__", "cli", "integrations", "pytest_plugin", "testing")),
 ]
 WAITS = {"background", "evaluator", "exposures", "intake", "pool.waiting", "sources"}
 OUTSIDE = {  # what is not of the standard library, and which modules or packages may import it
     "wasmtime": {"runtime.guest"},
     "flatbuffers": {"config.compile"},
-    "anyio": WAITS,
+    "anyio": WAITS | {"testing.overrides"},
+    "pytest": {"pytest_plugin"},
     "httpx2": {"exposures.http", "sources"},
     "watchfiles": {"sources.file"},
     "cryptography": {"signing"},
