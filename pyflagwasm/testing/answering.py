@@ -62,24 +62,25 @@ class Answering(Override):
         self, of: Evaluations, context: Mapping[str, Any] | None, flag_keys: Sequence[str] | None, found: dict[str, Any]
     ) -> dict[str, Any]:
         generation = of._instances.generation
+        keys = None if flag_keys is None else [key for key in flag_keys if isinstance(key, str)]
         values: dict[str, Any] = {}
         for layer in self._layers():
             values = {**layer.values, **values}
-            for key in flag_keys or ():
+            for key in keys or ():
                 _look_for_mistake(layer, key, generation)
         made = found
         if values:
             made = {}
             known = () if generation is None else generation.flags
-            for key in dict.fromkeys((*known, *found, *values)) if flag_keys is None else flag_keys:
-                if isinstance(key, str) and key in values:
+            for key in dict.fromkeys((*known, *found, *values)) if keys is None else keys:
+                if key in values:
                     details = _details(generation, HookContext(key, None, context), values[key])
                     if details.error_code is None:
                         made[key] = details.value
                 elif key in found:
                     made[key] = found[key]
         for findings in self._watching():
-            findings.selected(of, flag_keys or (), made, values)
+            findings.selected(of, keys or (), made, values)
         return made
 
 
@@ -108,7 +109,7 @@ def _details(generation: Generation | None, about: HookContext, value: Any) -> E
 
 def _look_for_mistake(layer: Layer, flag_key: str, generation: Generation | None) -> None:
     """Whether `new_checkout=True` was written for the flag "new-checkout"."""
-    if layer.keywords and generation is not None and isinstance(flag_key, str) and "-" in flag_key:
+    if layer.keywords and generation is not None and "-" in flag_key:
         name = flag_key.replace("-", "_")
         if name in layer.keywords and name not in generation.flags:
             layer.mistaken[name] = flag_key

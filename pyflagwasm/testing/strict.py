@@ -55,7 +55,7 @@ class Findings:
                 self._note(of, key, "left out by many(), as it would give the default")
 
     def _note(self, of: Evaluations, flag_key: str, what: str) -> None:
-        if flag_key not in self._allowed:
+        if str(flag_key) not in self._allowed:  # whatever the caller took for a key
             line = f"{flag_key!r}: {what}{_place()}"
             self._found[line] = self._found.get(line, 0) + 1
 
