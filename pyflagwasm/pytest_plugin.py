@@ -91,12 +91,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
         findings = item.stash[_FINDINGS] = Findings(allowed)
         layers.watch(findings)
-    marks = [*item.iter_markers("flags")]
+    marks = _marks(item, "flags")
     if marks:
         from .testing import override_flags
 
         made: list[Overrides] = item.stash.setdefault(_MARKED, [])
-        for mark in reversed(marks):  # the closest last
+        for mark in marks:
             try:
                 made.append(override_flags(*mark.args, **mark.kwargs).stand())
             except (TypeError, ValueError) as error:
@@ -150,11 +150,18 @@ def _fail(findings: Findings | None) -> None:
         pytest.fail(found, pytrace=False)
 
 
+def _marks(item: pytest.Item, name: str) -> list[pytest.Mark]:
+    """The marks of this name, the closest last: those of a parameter, which pytest takes for the function's first."""
+    found = [*item.iter_markers(name)][::-1]
+    parameter = [id(mark) for mark in getattr(getattr(item, "callspec", None), "marks", ())]
+    return sorted(found, key=lambda mark: id(mark) in parameter)
+
+
 def _strictness(item: pytest.Item) -> tuple[bool, list[str]]:
     """Whether a test is strict, by its closest mark, the command line or the settings; and which flags it lets pass."""
     on = bool(item.config.getoption("pyflagwasm_strict") or item.config.getini("pyflagwasm_strict"))
     allowed: list[str] = []
-    for mark in reversed([*item.iter_markers("flags_strict")]):
+    for mark in _marks(item, "flags_strict"):
         try:
             on, more = _flags_strict(*mark.args, **mark.kwargs)
         except TypeError:

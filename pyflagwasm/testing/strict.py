@@ -5,6 +5,7 @@ Here lives what is noted and how it is said. Who notes it is answering.py; when 
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from ..evaluations import Evaluations
 
 _PACKAGE: Final = str(Path(__file__).parent.parent)
-_INSTALLED: Final = ("site-packages", "dist-packages")
+_INSTALLED: Final = (str(Path(os.__file__).parent), "site-packages", "dist-packages")
 
 
 class Findings:
