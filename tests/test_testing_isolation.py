@@ -209,6 +209,31 @@ def test_one_object_in_the_process_and_in_a_thread(flags: FlagEvaluator) -> None
     assert seen == ["overridden"]
 
 
+def test_one_object_in_many_tasks(flags: FlagEvaluator) -> None:
+    """The blocks end in the order in which they have begun, so that the newest one is never the right one."""
+
+    async def scenario() -> None:
+        on = override_flags(text="overridden")
+        ends = [asyncio.Event() for _ in range(5)]
+        seen: list[Any] = []
+
+        async def task(end: asyncio.Event) -> None:
+            with on:
+                await end.wait()
+                seen.append(text(flags))
+            seen.append(text(flags))
+
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(task(end)) for end in ends]
+            await asyncio.sleep(0)
+            for end, each in zip(ends, tasks, strict=True):
+                end.set()
+                await each
+        assert seen == ["overridden", "A"] * 5
+
+    asyncio.run(scenario())
+
+
 def test_a_block_that_ends_in_another_context(flags: FlagEvaluator) -> None:
     """As fixtures do that are asynchronous generators."""
 
