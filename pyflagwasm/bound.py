@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, overload
 from .answers import checked, exception, found
 from .errors import GuestError, PoolError
 from .generation import Encoded, Flag, Generation, Outcome, Selection
-from .hooks import Run
+from .hooks import Run, overridden, overriding
 from .pool import asking
 from .pool.asking import Context, microseconds
 from .pool.member import Member
@@ -63,8 +63,8 @@ class BoundContext(Quick):
         return self._details(flag_key, default, strict)
 
     def _details(self, flag_key: str, default: Any, strict: bool) -> EvaluationDetails:
-        hooks = self._of._hooks
-        run = Run(hooks, flag_key, default, self._context) if hooks else None
+        of = self._of
+        run = Run(of, flag_key, default, self._context, strict) if of._hooks else None
         details = run.before() if run is not None else None
         if details is None:
             try:
@@ -74,7 +74,7 @@ class BoundContext(Quick):
                     details = self._in_turn(flag_key, default, strict)
                 except PoolError as error:
                     if run is not None:
-                        run.after(self._of._failed(flag_key, error)[1].for_default(default), exception)
+                        run.after(of._failed(flag_key, error)[1].for_default(default), exception)
                     raise
         if run is not None:
             run.after(details, exception)
@@ -85,7 +85,8 @@ class BoundContext(Quick):
 
         A flag that would give the caller's default, because of an error or without one, is not in it. No hooks.
         """
-        return self._selected(lambda generation: generation.everything)
+        found = self._selected(lambda generation: generation.everything)
+        return overridden(self._of, self._context, None, found) if overriding else found
 
     def many(self, flag_keys: Iterable[str]) -> dict[str, Any]:
         """As `all`, for some flags, in the order of the keys."""
@@ -96,7 +97,8 @@ class BoundContext(Quick):
             made.learn()
             return made
 
-        return self._selected(selection)
+        found = self._selected(selection)
+        return overridden(self._of, self._context, keys, found) if overriding else found
 
     def all_details(self) -> dict[str, EvaluationDetails]:
         """The details of all flags by key, in the order of the configuration and all of one generation.

@@ -221,7 +221,7 @@ class Evaluations(Quick):
         return (None, flag) if isinstance(flag, Outcome) else (flag, flag.failure(ErrorCode.GENERAL, str(error)))
 
     async def _hooked(self, flag_key: str, context: Context | None, default: Any, strict: bool) -> EvaluationDetails:
-        run = Run(self._hooks, flag_key, default, context)
+        run = Run(self, flag_key, default, context, strict)
         details = run.before()
         if details is None:
             try:
@@ -236,7 +236,7 @@ class Evaluations(Quick):
         return checked(details, strict)
 
     def _hooked_here(self, flag_key: str, context: Context | None, default: Any, strict: bool) -> EvaluationDetails:
-        run = Run(self._hooks, flag_key, default, context)
+        run = Run(self, flag_key, default, context, strict)
         details = run.before()
         if details is None:
             try:

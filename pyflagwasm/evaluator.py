@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 from .background import Background, Job
 from .evaluations import Evaluations
 from .holding import Lease, Pin
-from .hooks import Hook
+from .hooks import Hook, HookList
 from .intake import Feed, Intake, SourceStatistics
 from .loading import Readable
 from .pool.asking import Clock
@@ -175,7 +175,7 @@ class FlagEvaluator(Evaluations):
 
             counter = Counter(exposures, interval=exposure_interval)
             jobs.append(counter.run)
-        super().__init__(self._pool, clock, list(hooks), counter)
+        super().__init__(self._pool, clock, HookList(hooks), counter)
         self._background = Background(jobs, self._job_failed, self._moved)
         if jobs:
             self._moved(None)

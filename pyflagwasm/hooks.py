@@ -4,16 +4,24 @@ Here live their shape and their order: before in the order of adding, the others
 add to the context beforehand; it cannot change or break an answer. What one raises is logged, once for each hook and
 stage, but for `before`: without its part of the context the answer would be another one, so the default is given.
 Hooks are called where the evaluation runs, synchronously: they must not block.
+
+Here is also what tests put in place of evaluations, for every evaluator of the process: `everywhere` and Override.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+import os
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from .types import EMPTY, ErrorCode, EvaluationDetails, Reason
+
+if TYPE_CHECKING:
+    from .evaluations import Evaluations
 
 _LOG: Final = logging.getLogger("pyflagwasm")
 
@@ -44,17 +52,37 @@ class Hook:
         """The last stage, whatever came of the evaluation."""
 
 
+class Override(Hook):
+    """Internal: what answers in place of evaluations, and hears what each of them gave. See pyflagwasm.testing."""
+
+    def answer(self, of: Evaluations, about: HookContext) -> EvaluationDetails | None:
+        """The details in place of an evaluation, which is then not made and not counted; None to have it made."""
+        return None
+
+    def given(self, of: Evaluations, about: HookContext, details: EvaluationDetails, strict: bool) -> None:
+        """An evaluation, or what was in its place, is about to give these details, or to raise if it is strict."""
+
+    def selected(
+        self, of: Evaluations, context: Mapping[str, Any] | None, flag_keys: Sequence[str] | None, found: dict[str, Any]
+    ) -> dict[str, Any]:
+        """What `many(flag_keys)`, or `all()` for None, gives in place of what was found. Other hooks hear nothing."""
+        return found
+
+
 class Run:
     """The hooks of one evaluation: `before`, then the evaluation with `context`, then `after`."""
 
-    __slots__ = ("_about", "_hooks", "context")
+    __slots__ = ("_about", "_hooks", "_of", "_strict", "context")
 
-    def __init__(self, hooks: Sequence[Hook], flag_key: str, default: Any, context: Mapping[str, Any] | None) -> None:
-        self._hooks, self.context = tuple(hooks), context  # one that is added meanwhile has missed the first stage
+    def __init__(
+        self, of: Evaluations, flag_key: str, default: Any, context: Mapping[str, Any] | None, strict: bool
+    ) -> None:
+        self._of, self._strict = of, strict
+        self._hooks, self.context = tuple(of._hooks), context  # one that is added meanwhile has missed the first stage
         self._about = HookContext(flag_key, default, context)
 
     def before(self) -> EvaluationDetails | None:
-        """Calls the first stage; the details that end the evaluation if a hook fails."""
+        """Calls the first stage; the details that end the evaluation if a hook fails, or a test overrides the flag."""
         for hook in self._hooks:
             try:
                 more = hook.before(self._about, EMPTY)
@@ -66,6 +94,10 @@ class Run:
                 message = f"the hook {type(hook).__name__} failed before the evaluation: {type(error).__name__}"
                 about = self._about
                 return EvaluationDetails(about.flag_key, about.default, None, Reason.ERROR, ErrorCode.GENERAL, message)
+        for override in overriding:
+            details = override.answer(self._of, self._about)
+            if details is not None:
+                return details
         return None
 
     def after(self, details: EvaluationDetails, exception: Callable[[EvaluationDetails], Exception]) -> None:
@@ -84,6 +116,8 @@ class Run:
                 hook.finally_after(about, details, EMPTY)
             except Exception as error:
                 _report(hook, "finally_after", error)
+        for override in overriding:
+            override.given(self._of, about, details, self._strict)
 
 
 _reported: set[tuple[type, str]] = set()
@@ -93,3 +127,70 @@ def _report(hook: Hook, stage: str, error: Exception) -> None:
     if (type(hook), stage) not in _reported:
         _reported.add((type(hook), stage))
         _LOG.error("the hook %s raised in %s; further ones are not logged", type(hook).__name__, stage, exc_info=error)
+
+
+# ---------------------------------------------------------------- hooks of every evaluator
+
+overriding: Final[list[Override]] = []
+"""The overrides among the hooks that are everywhere: empty but in tests."""
+
+_everywhere: Final[list[Hook]] = []
+_lock = threading.RLock()  # a finalizer may open an evaluator while another one is being opened
+
+
+class HookList(list[Hook]):
+    """The hooks of one evaluator, its pins and leases; follows `everywhere` as long as one of them lives."""
+
+    __slots__ = ("__weakref__",)
+
+    def __init__(self, hooks: Iterable[Hook]) -> None:
+        super().__init__(hooks)
+        with _lock:
+            self.extend(_everywhere)
+            _lists[id(self)] = self
+
+
+# Not by evaluator: a hook may know its evaluator, and would keep it alive from here.
+_lists: Final[weakref.WeakValueDictionary[int, HookList]] = weakref.WeakValueDictionary()
+
+
+def everywhere(hook: Hook) -> None:
+    """Have a hook called around every evaluation of this process: by evaluators that exist, and those to come.
+
+    As long as there is one, all of them take the slower way that hooks take. Not twice for the same hook.
+    """
+    with _lock:
+        _everywhere.append(hook)
+        if isinstance(hook, Override):
+            overriding.append(hook)
+        for hooks in list(_lists.values()):
+            hooks.append(hook)
+
+
+def nowhere(hook: Hook) -> None:
+    """Undo `everywhere`."""
+    with _lock:
+        lists: list[list[Any]] = [_everywhere, overriding, *_lists.values()]
+        for hooks in lists:
+            for index, each in enumerate(hooks):
+                if each is hook:
+                    del hooks[index]
+                    break
+
+
+def overridden(
+    of: Evaluations, context: Mapping[str, Any] | None, flag_keys: Sequence[str] | None, found: dict[str, Any]
+) -> dict[str, Any]:
+    """What several flags give, as `Override.selected` says."""
+    for override in overriding:
+        found = override.selected(of, context, flag_keys, found)
+    return found
+
+
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.RLock()  # the thread that held it, if any, does not exist here
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

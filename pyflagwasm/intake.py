@@ -76,6 +76,10 @@ class Intake:
         """
         await self._run(partial(self._install, source, next(self._tickets)), is_large(source))
 
+    def load_here(self, source: Readable) -> None:
+        """As `load`, in this thread whatever the size, without an event loop."""
+        self._install(source, next(self._tickets), patient=False)
+
     async def take(self, document: Document) -> CompiledConfig | None:
         """As `load`, for what a source delivers; None if it is live already. It is kept as the last known good one."""
         install = partial(self._install, document, next(self._tickets))

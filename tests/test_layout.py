@@ -30,13 +30,17 @@ LAYERS: list[tuple[str, tuple[str, ...]]] = [
         "shell",
         ("answers", "background", "bound", "evaluations", "evaluator", "holding", "hooks", "intake", "shortcuts"),
     ),
-    ("edges", ("__init__", "__main__", "cli", "codegen", "integrations", "serve", "typed")),
+    (
+        "edges",
+        ("__init__", "__main__", "cli", "codegen", "integrations", "pytest_plugin", "serve", "testing", "typed"),
+    ),
 ]
 WAITS = {"background", "cli.serve", "evaluator", "exposures", "intake", "pool.waiting", "serve", "sources"}
 OUTSIDE = {  # what is not of the standard library, and which modules or packages may import it
     "wasmtime": {"runtime.guest"},
     "flatbuffers": {"config.compile"},
-    "anyio": WAITS,
+    "anyio": WAITS | {"testing.overrides"},
+    "pytest": {"pytest_plugin"},
     "httpx2": {"exposures.http", "sources"},
     "watchfiles": {"sources.file"},
     "cryptography": {"signing"},

@@ -57,7 +57,7 @@ class Question:
         self.seed = _integer(asked, "seed", 0, _MOST_SEED)
         self.member = 0  # of a population; each draws for itself
         self.encoder = generation.encoder
-        if any(slot.view in unleash.DRAWING for slot in generation.compiled.slots):
+        if any(views.draws(slot) for slot in generation.compiled.slots):
             self.encoder = Encoder(generation.compiled, self.bind)
 
     def flag(self) -> Flag:
@@ -69,7 +69,7 @@ class Question:
 
     def bind(self, slot: Slot) -> views.Reader:
         """As views.bind, but what is drawn comes from the seed."""
-        if slot.view not in unleash.DRAWING:
+        if not views.draws(slot):
             return views.bind(slot)
         return unleash.drawing(slot.view, slot.args, partial(self._draw, slot.args))
 

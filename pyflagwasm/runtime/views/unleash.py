@@ -144,10 +144,6 @@ def unleash_random(context: Mapping[str, Any], args: tuple[str, ...], now_us: in
     return draw(int(args[2]))
 
 
-DRAWING: Final = ("unleash_sticky", "unleash_random")
-"""The views that may draw."""
-
-
 def drawing(view: str, args: tuple[str, ...], draw: Callable[[int], int]) -> Callable[[Mapping[str, Any], int], Any]:
     """The reader of one of them that draws by `draw`, so that who explains an answer can draw the same once more."""
 
