@@ -28,7 +28,18 @@ LAYERS: list[tuple[str, tuple[str, ...]]] = [
     ("waiting", ("explain", "generation", "pool")),
     (
         "shell",
-        ("answers", "background", "bound", "evaluations", "evaluator", "holding", "hooks", "intake", "shortcuts"),
+        (
+            "answers",
+            "background",
+            "bound",
+            "changes",
+            "evaluations",
+            "evaluator",
+            "holding",
+            "hooks",
+            "intake",
+            "shortcuts",
+        ),
     ),
     ("edges", ("__init__", "__main__", "cli", "integrations")),
 ]
@@ -36,12 +47,14 @@ WAITS = {"background", "evaluator", "exposures", "intake", "pool.waiting", "sour
 OUTSIDE = {  # what is not of the standard library, and which modules or packages may import it
     "wasmtime": {"runtime.guest"},
     "flatbuffers": {"config.compile"},
-    "anyio": WAITS,
+    "anyio": WAITS | {"integrations.openfeature"},
     "httpx2": {"exposures.http", "sources"},
     "watchfiles": {"sources.file"},
     "cryptography": {"signing"},
     "ctypes": {"runtime.guest", "runtime.portable"},
     "asyncio": {"shortcuts"},
+    "openfeature": {"integrations.openfeature"},
+    "opentelemetry": {"integrations.opentelemetry"},
     "hatchling": {"runtime.native.hatch_build"},
     "setuptools": {"runtime.native.hatch_build"},
 }
