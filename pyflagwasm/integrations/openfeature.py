@@ -181,16 +181,10 @@ class FlagwasmProvider(AbstractProvider):
         evaluation_context: EvaluationContext | None = None,
     ) -> FlagResolutionDetails[Sequence[FlagValueType] | Mapping[str, FlagValueType]]:
         found = self._resolved(flag_key, default_value, None, evaluation_context)
-        if found.variant is None or type(found.value) in (dict, list):
+        if found.variant is None or isinstance(found.value, (dict, list)):
             return found
-        if isinstance(found.value, Mapping):
-            found.value = dict(found.value)
-        elif isinstance(found.value, (list, tuple)):
-            found.value = list(found.value)
-        else:
-            message = f"the value is {kind(found.value)}, neither an object nor a list"
-            found = _failed(default_value, ErrorCode.TYPE_MISMATCH, message, found.flag_metadata)
-        return found
+        message = f"the value is {kind(found.value)}, neither an object nor a list"
+        return _failed(default_value, ErrorCode.TYPE_MISMATCH, message, found.flag_metadata)
 
     def _resolved(
         self, flag_key: str, default: Any, wanted: Any, context: EvaluationContext | None
