@@ -1,8 +1,7 @@
 """The scenarios of OpenFeature's specification, against its client with our provider.
 
-The specification's flags, test-flags.json, become a flagd document; `contextEvaluator`s, which are code there, become
-targeting written here. Not in that file, but asked for, is `context-aware`. The steps of evaluation.feature are in
-suite_openfeature_first.py: it is deprecated, and says the same in other words.
+The flags are in suite_openfeature_flags.py, and the steps of evaluation.feature in suite_openfeature_first.py: it is
+deprecated, and says the same in other words.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from fed import Fed
+from suite_openfeature_flags import document
 
 import pyflagwasm
 from pyflagwasm.sources.base import Source
@@ -91,46 +91,6 @@ async def _played(flags: bytes, steps: list[Any]) -> None:
             result = function(world, *match.groups(), *([rows] if rows else []))
             if inspect.isawaitable(result):
                 await result
-
-
-# ---------------------------------------------------------------- flags
-
-_EMAIL = {"==": [{"var": "email"}, "ballmer@macrosoft.com"]}
-_TARGETING = {
-    "email == 'ballmer@macrosoft.com' ? 'zero' : ''": {"if": [_EMAIL, "zero"]},
-    "!customer && email == 'ballmer@macrosoft.com' && age > 10 ? 'internal' : ''": {
-        "if": [{"and": [{"!": {"var": "customer"}}, _EMAIL, {">": [{"var": "age"}, 10]}]}, "internal"]
-    },
-}
-_AWARE = {
-    "and": [
-        {"==": [{"var": "fn"}, "Sulisław"]},
-        {"==": [{"var": "ln"}, "Świętopełk"]},
-        {"==": [{"var": "age"}, 29]},
-        {"==": [{"var": "customer"}, False]},
-    ]
-}
-
-
-def document(given: dict[str, Any]) -> bytes:
-    """A flagd document of the specification's flags. Raises KeyError for a rule that is not known here."""
-    flags: dict[str, Any] = {
-        key: {
-            "state": "DISABLED" if body.get("disabled") else "ENABLED",
-            "variants": body["variants"],
-            "defaultVariant": body.get("defaultVariant"),
-            **({"metadata": body["flagMetadata"]} if body.get("flagMetadata") else {}),
-            **({"targeting": _TARGETING[body["contextEvaluator"]]} if "contextEvaluator" in body else {}),
-        }
-        for key, body in given.items()
-    }
-    flags["context-aware"] = {
-        "state": "ENABLED",
-        "variants": {"internal": "INTERNAL", "external": "EXTERNAL"},
-        "defaultVariant": "external",
-        "targeting": {"if": [_AWARE, "internal"]},
-    }
-    return json.dumps({"flags": flags}).encode()
 
 
 # ---------------------------------------------------------------- the world of one scenario

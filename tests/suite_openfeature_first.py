@@ -39,7 +39,8 @@ def _(world: World, kind: str, text: str | None, number: str | None) -> None:
 
 
 @step(
-    f"the resolved {KIND} details value should be (?:{{}}|([\\d.]+)), the variant should be {{}}, and the reason should be {{}}"
+    f"the resolved {KIND} details value should be (?:{{}}|([\\d.]+)), "
+    "the variant should be {}, and the reason should be {}"
 )
 def _(world: World, kind: str, text: str | None, number: str | None, variant: str, reason: str) -> None:
     assert world.details.value == typed(kind, text or number or "")

@@ -33,6 +33,7 @@ LAYERS: list[tuple[str, tuple[str, ...]]] = [
             "background",
             "bound",
             "changes",
+            "counted",
             "evaluations",
             "evaluator",
             "holding",
@@ -53,7 +54,7 @@ OUTSIDE = {  # what is not of the standard library, and which modules or package
     "cryptography": {"signing"},
     "ctypes": {"runtime.guest", "runtime.portable"},
     "asyncio": {"shortcuts"},
-    "openfeature": {"integrations.openfeature"},
+    "openfeature": {"integrations.openfeature", "integrations.opentelemetry"},  # there for its types only
     "opentelemetry": {"integrations.opentelemetry"},
     "hatchling": {"runtime.native.hatch_build"},
     "setuptools": {"runtime.native.hatch_build"},
