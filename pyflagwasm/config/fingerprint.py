@@ -25,7 +25,7 @@ _SHARED: Final = re.compile(r"""Shared\(name=('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*
 def fingerprints(model: Model) -> Mapping[str, bytes]:
     """By the key of each flag. The model must be one that compiles: then its trees are small, and have no circles.
 
-    Costs less than a tenth of what importing and compiling the flag does.
+    Takes an eighth as long as importing and compiling the model.
     """
     texts: dict[object, str] = {}
     referred: dict[object, set[object]] = {}
@@ -53,8 +53,9 @@ def fingerprints(model: Model) -> Mapping[str, bytes]:
     flags = {}
     for flag in model.flags:
         breathe()
-        told = flag.variants, flag.type, dict(flag.metadata), [dict(more) for more in flag.rule_metadata], flag.problem
-        flags[flag.key] = _digest(_told(told), found[flag.program])
+        variants = [(variant.key, variant.value, variant.error) for variant in flag.variants]
+        metadata = [dict(each) for each in (flag.metadata, *flag.rule_metadata)]
+        flags[flag.key] = _digest(_told((variants, flag.type, metadata, flag.problem)), found[flag.program])
     return flags
 
 
