@@ -302,7 +302,7 @@ def test_what_a_flag_depends_on_counts() -> None:
 
 
 def test_texts_that_look_like_references_do_no_harm() -> None:
-    words = "Serves(program=0, Serves(program=1, Shared(name='x') Labelled(label=7, "
+    words = "Serves(program=0, Serves(program=1, Shared(name='x') Labelled(label=7, Serves(program=" + "9" * 5000 + ", "
     targeting = {"if": [{"==": [{"var": "n"}, words]}, "on", "off"]}
     document = {"flags": {"f": flag(ON_OFF, "off", targeting), "g": flag(ON_OFF, "on", targeting)}}
     assert changed(document, document) == set()

@@ -27,35 +27,35 @@ def fingerprints(model: Model) -> Mapping[str, bytes]:
 
     Takes an eighth as long as importing and compiling the model.
     """
-    texts: dict[object, str] = {}
-    referred: dict[object, set[object]] = {}
-    trees: dict[object, object] = {repr(name): condition for name, condition in model.shared.items()}
-    trees.update(enumerate(model.programs))
-    for name, tree in trees.items():
+    found: dict[str, bytes] = {}
+    texts: dict[str, str] = {}
+    referred: dict[str, set[str]] = {}
+    shared = {repr(name): condition for name, condition in model.shared.items()}
+    programs = ((str(number), program) for number, program in enumerate(model.programs))
+    for name, tree in (*shared.items(), *programs):
         breathe()
         text = _told(tree)
         if "Labelled(" in text:
             text = _LABEL.sub("Labelled(", text)
-        texts[name] = text
-        referred[name] = _references(text) & trees.keys() if _refers(text) else set()
-    found: dict[object, bytes] = {}
+        if "Serves(" in text or "Shared(" in text:
+            texts[name], referred[name] = text, {*_SERVES.findall(text), *_SHARED.findall(text)}
+        else:
+            found[name] = _digest(text)
     try:
         order = [*graphlib.TopologicalSorter(referred).static_order()]
     except graphlib.CycleError:  # only texts that rules compare with can look like one
-        order, referred = [*texts], {name: set() for name in texts}
+        order = [*texts]
     for name in order:
         breathe()
-        text = texts[name]
-        if referred[name]:
-            text = _SERVES.sub(lambda match: _known(found, int(match[1]), match[0]), text)
-            text = _SHARED.sub(lambda match: _known(found, match[1], match[0]), text)
-        found[name] = _digest(text)
+        if name in texts:
+            text = _SERVES.sub(lambda match: _known(found, match), texts[name])
+            found[name] = _digest(_SHARED.sub(lambda match: _known(found, match), text))
     flags = {}
     for flag in model.flags:
         breathe()
         variants = [(variant.key, variant.value, variant.error) for variant in flag.variants]
         metadata = [dict(each) for each in (flag.metadata, *flag.rule_metadata)]
-        flags[flag.key] = _digest(_told((variants, flag.type, metadata, flag.problem)), found[flag.program])
+        flags[flag.key] = _digest(_told((variants, flag.type, metadata, flag.problem)), found[str(flag.program)])
     return flags
 
 
@@ -67,16 +67,9 @@ def _told(tree: object) -> str:
         return os.urandom(_SIZE).hex()
 
 
-def _refers(text: str) -> bool:
-    return "Serves(" in text or "Shared(" in text
-
-
-def _references(text: str) -> set[object]:
-    return {*map(int, _SERVES.findall(text)), *_SHARED.findall(text)}
-
-
-def _known(found: Mapping[object, bytes], name: object, otherwise: str) -> str:
-    return found[name].hex() if name in found else otherwise
+def _known(found: Mapping[str, bytes], match: re.Match[str]) -> str:
+    """What a reference refers to in place of its name, if it is one."""
+    return found[match[1]].hex() if match[1] in found else match[0]
 
 
 def _digest(text: str, more: bytes = b"") -> bytes:
