@@ -160,6 +160,30 @@ async def evaluations(stack: AsyncExitStack) -> list[Subject]:
     return [Subject(f"evaluate/{name}", call, check, names, note) for name, call, check, note in rows]
 
 
+async def openfeature(stack: AsyncExitStack) -> list[Subject]:
+    """The same by way of OpenFeature's client, and by its provider alone; nothing where the SDK is not installed."""
+    if not importlib.util.find_spec("openfeature"):
+        return []
+    api = importlib.import_module("openfeature.api")
+    flags = await stack.enter_async_context(pyflagwasm.open(document(50)))
+    provider = importlib.import_module("pyflagwasm.integrations.openfeature").FlagwasmProvider(flags)
+    api.set_provider_and_wait(provider, "bench")
+    stack.callback(api.clear_providers)
+    client = api.get_client("bench")
+    attributes = {name: value for name, value in user().items() if name != "targetingKey"}
+    made = importlib.import_module("openfeature.evaluation_context").EvaluationContext
+    names = {
+        "value": client.get_string_value, "value_async": client.get_string_value_async, "w1": TARGET,
+        "details": provider.resolve_string_details, "ready": made("user-000007", attributes),
+    }  # fmt: skip
+    rows = (
+        ("W1-provider", 'details(w1, "", ready)', lambda found: is_split(found.value), "OpenFeature's provider alone"),
+        ("W1-client", 'value(w1, "", ready)', is_split, "OpenFeature's client, reused context"),
+        ("W1-client-awaited", 'await value_async(w1, "", ready)', is_split, "the same awaited"),
+    )
+    return [Subject(f"evaluate/{name}", call, check, names, note) for name, call, check, note in rows]
+
+
 async def sizes(stack: AsyncExitStack) -> list[Subject]:
     """The same flag among 1, 50, 1,000 and 10,000, and all of them at once."""
     subjects = []
@@ -202,5 +226,6 @@ async def everything(stack: AsyncExitStack, host: str) -> list[Subject]:
     """All subjects of a host, the units first. What does not depend on the host is measured with "portable" only."""
     encoded = encoding() if host == "portable" else []
     return [
-        *baselines(), *boundary(), *encoded, *await evaluations(stack), *await sizes(stack), *swaps(),
+        *baselines(), *boundary(), *encoded, *await evaluations(stack), *await openfeature(stack), *await sizes(stack),
+        *swaps(),
     ]  # fmt: skip

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from .bound import BoundContext
+    from .changes import Change
     from .errors import (
         AbiMismatchError,
         ConfigError,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
         TooManyWaitingError,
         TypeMismatchError,
     )
-    from .evaluator import FlagEvaluator, State, Statistics, open
+    from .evaluator import FlagEvaluator, Statistics, open
     from .exposures.counting import Batch, Exposure, ExposureSink, Rejected
     from .exposures.sinks import CallbackSink, HttpSink, JsonLinesSink
     from .holding import Lease, Pin
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from .sources.file import FileSource
     from .sources.given import CallableSource, IteratorSource
     from .sources.http import HttpSource
-    from .types import ErrorCode, EvaluationDetails, Reason
+    from .types import ErrorCode, EvaluationDetails, Reason, State
 
 __version__: Final = "0.1.0"
 
@@ -65,7 +66,8 @@ _HOMES: Final = {
         "TypeMismatchError",
     ),
     "bound": ("BoundContext",),
-    "evaluator": ("FlagEvaluator", "State", "Statistics", "open"),
+    "changes": ("Change",),
+    "evaluator": ("FlagEvaluator", "Statistics", "open"),
     "exposures.counting": ("Batch", "Exposure", "ExposureSink", "Rejected"),
     "exposures.sinks": ("CallbackSink", "HttpSink", "JsonLinesSink"),
     "holding": ("Lease", "Pin"),
@@ -75,7 +77,7 @@ _HOMES: Final = {
     "sources.file": ("FileSource",),
     "sources.given": ("CallableSource", "IteratorSource"),
     "sources.http": ("HttpSource",),
-    "types": ("ErrorCode", "EvaluationDetails", "Reason"),
+    "types": ("ErrorCode", "EvaluationDetails", "Reason", "State"),
 }
 _MODULES: Final = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -86,6 +88,7 @@ __all__ = [
     "CallableSource",
     "CallbackSink",
     "ChainSource",
+    "Change",
     "ConfigError",
     "Document",
     "ErrorCode",

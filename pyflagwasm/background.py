@@ -77,6 +77,12 @@ class Background:
             return False
         return not self.dormant
 
+    @property
+    def loop(self) -> Any:
+        """The event loop on which the jobs run, None if they do not."""
+        life = self._life() if self._life is not None else None
+        return None if life is None else life.native
+
     def start(self) -> bool:
         """Start the jobs on the running event loop. False if there is none in this thread. Never waits."""
         if not self.dormant or self._stopped:

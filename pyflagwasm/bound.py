@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, overload
 from .answers import checked, exception, found
 from .errors import GuestError, PoolError
 from .generation import Encoded, Flag, Generation, Outcome, Selection
-from .hooks import Run, overridden, overriding
+from .hooks import Run, answered, overridden, overriding
 from .pool import asking
 from .pool.asking import Context, microseconds
 from .pool.member import Member
@@ -123,8 +123,8 @@ class BoundContext(Quick):
             except (EncodeError, PoolError) as error:  # the clock, or there is no instance
                 code = error.code if isinstance(error, EncodeError) else ErrorCode.GENERAL
                 outcomes = [None if flag is None else flag.failure(code, str(error)) for flag in selection.flags]
-            details = [each.details for each in outcomes if each is not None]
-            return {each.flag_key: each for each in details}
+            details = {each.details.flag_key: each.details for each in outcomes if each is not None}
+            return answered(of, self._context, details) if overriding else details
 
     def _selected(self, select: Callable[[Generation], Selection]) -> dict[str, Any]:
         of = self._of

@@ -146,6 +146,9 @@ class Evaluations(Quick):
     _dormant = False
     """Whether there is something to wake."""
 
+    _replaced: Any = None
+    """The shortcut that another one has replaced: an evaluation in another thread may be in the middle of it."""
+
     def _answer(
         self, flag_key: str, context: Context | None, default: Any, member: Member | None = None
     ) -> EvaluationDetails:

@@ -11,12 +11,13 @@ import time
 import weakref
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
 from .background import Background, Job
+from .changes import Change, Listeners
 from .evaluations import Evaluations
+from .generation import Generation
 from .holding import Lease, Pin
 from .hooks import Hook, HookList
 from .intake import Feed, Intake, SourceStatistics
@@ -26,6 +27,7 @@ from .pool.pool import MAX_WAITING, SIZE, TIMEOUT, Pool, PoolStatistics
 from .pool.swap import Swaps
 from .pool.waiting import Queue, wait_in_task
 from .sources.base import Document, Source
+from .types import State as State
 
 if TYPE_CHECKING:
     from .exposures.counting import Counter, ExposureStatistics
@@ -96,15 +98,6 @@ def open(
     )
 
 
-class State(StrEnum):
-    """How an evaluator is. STALE: it answers, but its source fails or delivers what cannot be used."""
-
-    NOT_READY = "NOT_READY"
-    READY = "READY"
-    STALE = "STALE"
-    CLOSED = "CLOSED"
-
-
 @dataclass(frozen=True, slots=True)
 class Statistics:
     """An evaluator at one moment.
@@ -164,11 +157,12 @@ class FlagEvaluator(Evaluations):
         self._swaps = Swaps(self._pool)
         self._intake = Intake(self._swaps, format, options, trusted_keys, last_known_good)
         self._news: Queue[bool] = Queue(1 << 20)
+        self._listeners = Listeners(self._fares)
         counter: Counter | None = None
         jobs: list[Job] = []
         self._feed: Feed | None = None
         if delivering is not None:
-            self._feed = Feed(delivering, self._intake, self._tell_news)
+            self._feed = Feed(delivering, self._intake, self._tell)
             jobs.append(self._feed.run)
         if exposures:
             from .exposures.counting import Counter
@@ -192,6 +186,7 @@ class FlagEvaluator(Evaluations):
         elif not await self._intake.recall() and self._once is not None:
             await self._intake.load(self._once)
         self._opened, self._once = True, None
+        self._listeners.tell()
         self._dormant = self._background.dormant
         if self._dormant:
             self._wake()
@@ -228,7 +223,7 @@ class FlagEvaluator(Evaluations):
         if not self._opened:
             raise RuntimeError("the evaluator is not open: enter it before reloading")
         await self._intake.load(source)
-        self._tell_news()
+        self._tell()
 
     async def aclose(self) -> None:
         """Stop what runs in the background, send what was counted, and free the core. Idempotent, from any task.
@@ -246,6 +241,7 @@ class FlagEvaluator(Evaluations):
             self._pool.close()
             self._swaps.close()
             self._news.close()
+            self._listeners.tell()
 
     async def _wind_down(self) -> None:
         import anyio
@@ -272,20 +268,22 @@ class FlagEvaluator(Evaluations):
         """Have a hook called around every evaluation from now on, those of pins and leases included."""
         self._hooks.append(hook)
 
+    def add_listener(self, listener: Callable[[Change], object]) -> Callable[[], None]:
+        """Have `listener` called after every new configuration, every attempt of the source, and closing.
+
+        In the thread and on the event loop where that happened, one call at a time: it must not block. What it raises
+        is logged. The function that is returned takes it away again.
+        """
+        return self._listeners.add(listener)
+
     # ------------------------------------------------------------ state
 
     def statistics(self) -> Statistics:
         """The evaluator at this moment. Costs some microseconds for each instance."""
         generation = self._pool.generation
         source = None if self._feed is None else self._feed.statistics()
-        if self._closing:
-            state = State.CLOSED
-        elif generation is None:
-            state = State.NOT_READY
-        else:
-            state = State.READY if source is None or source.cause is None else State.STALE
         return Statistics(
-            state=state,
+            state=self._fares()[0],
             generation=0 if generation is None else generation.number,
             flags=0 if generation is None else len(generation.flags),
             swaps=self._swaps.count,
@@ -293,6 +291,15 @@ class FlagEvaluator(Evaluations):
             source=source,
             exposures=None if self._counter is None else self._counter.statistics(),
         )
+
+    def _fares(self) -> tuple[State, Generation | None, str | None]:
+        """The state, what answers, and what is wrong with the source."""
+        generation, cause = self._pool.generation, None if self._feed is None else self._feed.cause
+        if self._closing:
+            return State.CLOSED, generation, cause
+        if generation is None:
+            return State.NOT_READY, None, cause
+        return State.READY if cause is None else State.STALE, generation, cause
 
     def __repr__(self) -> str:
         generation = self._pool.generation
@@ -328,6 +335,10 @@ class FlagEvaluator(Evaluations):
         if self._closing or self._pool.generation is not None:
             self._tell_news()
 
+    def _tell(self) -> None:
+        self._tell_news()
+        self._listeners.tell()
+
     def _tell_news(self) -> None:
         while self._news.give(True):
             pass
@@ -336,6 +347,7 @@ class FlagEvaluator(Evaluations):
         self._swaps.after_fork()
         self._intake.after_fork()
         self._news.after_fork()
+        self._listeners.after_fork()
         self._background.after_fork()
         if self._counter is not None:
             self._counter.forget()

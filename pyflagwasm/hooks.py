@@ -187,6 +187,18 @@ def overridden(
     return found
 
 
+def answered(
+    of: Evaluations, context: Mapping[str, Any] | None, found: dict[str, EvaluationDetails]
+) -> dict[str, EvaluationDetails]:
+    """The details of several flags, asked without defaults, with the answers of overrides in place of what was found."""
+    for override in overriding:
+        for key in found:
+            details = override.answer(of, HookContext(key, None, context))
+            if details is not None:
+                found[key] = details
+    return found
+
+
 def _after_fork() -> None:
     global _lock
     _lock = threading.RLock()  # the thread that held it, if any, does not exist here

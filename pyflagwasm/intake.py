@@ -252,11 +252,14 @@ class SourceStatistics:
 
 
 class Feed:
-    """Runs one source into an intake: the Sink of sources/base.py. news: called after every attempt."""
+    """Runs one source into an intake: the Sink of sources/base.py. news: called after every attempt.
+
+    cause: why the last attempt failed, one line; None if it did not.
+    """
 
     def __init__(self, source: Source, intake: Intake, news: Callable[[], object]) -> None:
         self.source, self._intake, self._news = source, intake, news
-        self._cause: str | None = None
+        self.cause: str | None = None
         self._contact: float | None = None
         self._refused_last: tuple[Document, str] | None = None
         self._accepted = self._refused = self._failed = 0
@@ -303,24 +306,24 @@ class Feed:
         self._trouble(cause)
 
     def _well(self) -> None:
-        if self._cause is not None:
+        if self.cause is not None:
             _LOG.info("the source %s is well again", self.source.name)
-        self._cause, self._contact = None, time.monotonic()
+        self.cause, self._contact = None, time.monotonic()
         self._news()
 
     def _trouble(self, cause: str) -> None:
-        if cause != self._cause:  # the same trouble again and again is one line
+        if cause != self.cause:  # the same trouble again and again is one line
             goes_on = "the last good configuration goes on" if self._intake.serving else "there is no configuration yet"
             _LOG.warning("the source %s: %s; %s", self.source.name, cause, goes_on)
-        self._cause = cause
+        self.cause = cause
         self._news()
 
     def statistics(self) -> SourceStatistics:
         contact = self._contact
         return SourceStatistics(
             name=self.source.name,
-            healthy=self._cause is None and contact is not None,
-            cause=self._cause,
+            healthy=self.cause is None and contact is not None,
+            cause=self.cause,
             age=None if contact is None else time.monotonic() - contact,
             accepted=self._accepted,
             refused=self._refused,

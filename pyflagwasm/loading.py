@@ -13,6 +13,7 @@ from importlib import resources
 from typing import Any, Final, TypeAlias
 
 from .config.compile import CompiledConfig, compile_model
+from .config.fingerprint import fingerprints
 from .config.formats import AUTO, load
 from .config.model import Model
 from .config.pace import let_go
@@ -85,7 +86,7 @@ def compile_source(
 def _compiled(model: Model, explain: bool) -> CompiledConfig:
     compiled = compile_model(model)
     if not explain:
-        compiled = compiled.for_serving()
+        compiled = compiled.for_serving(fingerprints(model))
         parts: list[object] = [*model.programs, *model.flags]
         del model
         let_go(parts)

@@ -38,6 +38,15 @@ class ErrorCode(enum.StrEnum):
     PROVIDER_FATAL = "PROVIDER_FATAL"
 
 
+class State(enum.StrEnum):
+    """How an evaluator is. STALE: it answers, but its source fails or delivers what cannot be used."""
+
+    NOT_READY = "NOT_READY"
+    READY = "READY"
+    STALE = "STALE"
+    CLOSED = "CLOSED"
+
+
 @dataclass(frozen=True, slots=True)
 class EvaluationDetails:
     """The value of a flag and why it has it.

@@ -16,7 +16,7 @@ from importlib import import_module
 from pathlib import Path
 
 FOLDER = "PYFLAGWASM_SUITES"
-VENDORS = ("eppo", "datadog", "unleash", "growthbook")
+VENDORS = ("eppo", "datadog", "unleash", "growthbook", "openfeature")
 
 
 def cases(vendor: str, root: Path) -> Iterator[tuple[str, Callable[[], None]]]:

@@ -23,6 +23,7 @@ NAMES = [
     "CallableSource",
     "CallbackSink",
     "ChainSource",
+    "Change",
     "ConfigError",
     "Document",
     "ErrorCode",
@@ -65,8 +66,8 @@ NAMES = [
     "open",
 ]
 METHODS = {
-    "aclose", "add_hook", "bind", "details", "details_nowait", "flag_keys", "generation", "lease", "pin", "ready",
-    "reload", "statistics", "value", "value_nowait",
+    "aclose", "add_hook", "add_listener", "bind", "details", "details_nowait", "flag_keys", "generation", "lease",
+    "pin", "ready", "reload", "statistics", "value", "value_nowait",
 }  # fmt: skip
 HEAVY = {"anyio", "asyncio", "ctypes", "dataclasses", "flatbuffers", "json", "wasmtime"}
 

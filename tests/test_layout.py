@@ -28,7 +28,19 @@ LAYERS: list[tuple[str, tuple[str, ...]]] = [
     ("waiting", ("explain", "generation", "pool")),
     (
         "shell",
-        ("answers", "background", "bound", "evaluations", "evaluator", "holding", "hooks", "intake", "shortcuts"),
+        (
+            "answers",
+            "background",
+            "bound",
+            "changes",
+            "counted",
+            "evaluations",
+            "evaluator",
+            "holding",
+            "hooks",
+            "intake",
+            "shortcuts",
+        ),
     ),
     (
         "edges",
@@ -39,7 +51,7 @@ WAITS = {"background", "cli.serve", "evaluator", "exposures", "intake", "pool.wa
 OUTSIDE = {  # what is not of the standard library, and which modules or packages may import it
     "wasmtime": {"runtime.guest"},
     "flatbuffers": {"config.compile"},
-    "anyio": WAITS | {"testing.overrides"},
+    "anyio": WAITS | {"integrations.openfeature", "testing.overrides"},
     "pytest": {"pytest_plugin"},
     "httpx2": {"exposures.http", "sources"},
     "watchfiles": {"sources.file"},
@@ -48,6 +60,8 @@ OUTSIDE = {  # what is not of the standard library, and which modules or package
     "asyncio": {"shortcuts"},
     "starlette": {"serve"},
     "uvicorn": {"cli.serve"},
+    "openfeature": {"integrations.openfeature", "integrations.opentelemetry"},  # there for its types only
+    "opentelemetry": {"integrations.opentelemetry"},
     "hatchling": {"runtime.native.hatch_build"},
     "setuptools": {"runtime.native.hatch_build"},
 }

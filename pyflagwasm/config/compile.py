@@ -10,7 +10,7 @@ import graphlib
 import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, get_args
 
 from .._abi import (
@@ -94,6 +94,7 @@ class CompiledConfig:
     digest: the SHA-256 of `ir` in hexadecimal.
     reads_now: whether any flag reads the clock.
     events_url: where the vendor tells of changes, if the document says so.
+    fingerprints: of the flags, by key (fingerprint.py); empty unless asked for.
     """
 
     format: str
@@ -107,10 +108,11 @@ class CompiledConfig:
     details: DetailsTree | None
     origins: Origins
     events_url: str | None = None
+    fingerprints: Mapping[str, bytes] = field(default_factory=dict)
 
-    def for_serving(self) -> CompiledConfig:
+    def for_serving(self, fingerprints: Mapping[str, bytes]) -> CompiledConfig:
         """Without what only explanations need: half of the objects that the garbage collector would look at."""
-        return replace(self, origins=Origins(b"", (), (), (), {}), details=None)
+        return replace(self, origins=Origins(b"", (), (), (), {}), details=None, fingerprints=fingerprints)
 
 
 def compile_model(model: Model) -> CompiledConfig:

@@ -142,6 +142,7 @@ class Counter:
         self._sinks = tuple(sinks)
         self._interval, self._deadline, self._clock = interval, deadline, clock
         self._max_unknown, self._max_pending = max_unknown, max_pending
+        self._observers: list[Callable[[Batch], object]] = []
         self._taken: Tally | None = None
         self.forget()
 
@@ -183,6 +184,15 @@ class Counter:
         self.add(tally)
 
     # ------------------------------------------------------------ draining
+
+    def observe(self, observer: Callable[[Batch], object]) -> None:
+        """Have `observer` called with every batch from now on, where it is drained. It must neither block nor raise."""
+        self._observers.append(observer)
+
+    def drain_unless_sent(self) -> None:
+        """Take what was counted for the observers, if there are no sinks for which `run` does it. On any thread."""
+        if not self._sinks:
+            self.drain()
 
     def drain(self) -> Batch:
         """Take everything that was counted, at about a microsecond for each outcome that was touched.
@@ -234,7 +244,9 @@ class Counter:
             batch = Batch(since, self._since, tuple(exposures), dropped)
             self._recorded += batch.count + dropped
             self._dropped += dropped
-            return batch
+        for observer in self._observers:
+            observer(batch)
+        return batch
 
     # ------------------------------------------------------------ sending
 
