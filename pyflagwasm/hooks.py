@@ -190,7 +190,7 @@ def overridden(
 def answered(
     of: Evaluations, context: Mapping[str, Any] | None, found: dict[str, EvaluationDetails]
 ) -> dict[str, EvaluationDetails]:
-    """The details of several flags, asked without defaults, with the answers of overrides in place of what was found."""
+    """The details of several flags, asked without defaults, with what overrides answer in place of what was found."""
     for override in overriding:
         for key in found:
             details = override.answer(of, HookContext(key, None, context))

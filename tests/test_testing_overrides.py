@@ -16,7 +16,7 @@ from loops import every_loop, run_on
 import pyflagwasm
 from pyflagwasm import ErrorCode, EvaluationDetails, FlagEvaluator, Hook, HookContext, Reason, errors
 from pyflagwasm import hooks as module
-from pyflagwasm.testing import override_flags
+from pyflagwasm.testing import in_memory, override_flags
 
 PRO = {"plan": "pro"}
 WAYS: dict[str, Callable[[Any, str, Any], Any]] = {
@@ -275,3 +275,13 @@ def test_a_hook_that_fails_before_it_comes_first(flags: FlagEvaluator) -> None:
     with override_flags(plan=True):
         assert flags.details_nowait("plan", PRO, False).error_code is ErrorCode.GENERAL
     flags._hooks.pop()
+
+
+def test_all_details_know_overrides() -> None:
+    with in_memory({"a": False, "b": "text"}) as flags:
+        bound = flags.bind({"targetingKey": "u"})
+        with override_flags({"a": True}):
+            found = bound.all_details()
+            assert (found["a"].value, found["a"].variant) == (True, "override")
+            assert found["b"].value == "text"
+        assert bound.all_details()["a"].value is False
