@@ -135,7 +135,8 @@ def _run_all(block: Block, commands: list[tuple[str, str]], folder: Path) -> Non
         assert done.returncode == 0, f"{block.place}: {command}: {done.stdout}{done.stderr}"
         if wanted.strip():
             pattern = "".join(".*" if line.strip() == "..." else re.escape(f"{line}\n") for line in wanted.splitlines())
-            assert re.fullmatch(pattern, done.stdout, re.DOTALL), f"{block.place}: {command} printed\n{done.stdout}"
+            printed = f"{done.stdout.removesuffix(chr(10))}\n"
+            assert re.fullmatch(pattern, printed, re.DOTALL), f"{block.place}: {command} printed\n{printed}"
 
 
 def _environment() -> dict[str, str]:
