@@ -17,6 +17,7 @@ BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 PRINTED = [
     "pre-orders are on\nBring me my bread warm TARGETING_MATCH\n",
+    "",
     "(True, {'pre-orders': True, 'checkout-button': 'Pay', 'delivery-fee': 3.5, 'loyalty': {'kind': 'stamps', "
     "'needed': 10}, 'opening-hours': '7:30-18:30'})\nREADY\n",
 ]
@@ -43,7 +44,7 @@ def test_there_is_something_to_run() -> None:
     assert [words[0] for words in commands()] == ["evaluate", "explain"]
 
 
-@pytest.mark.parametrize(("code", "printed"), list(zip(BLOCKS, PRINTED, strict=True)), ids=["first", "server"])
+@pytest.mark.parametrize(("code", "printed"), list(zip(BLOCKS, PRINTED, strict=True)), ids=["first", "web", "server"])
 def test_code_runs(code: str, printed: str, tmp_path: Path) -> None:
     example = ROOT / "pyflagwasm" / "examples" / "flagd.json"
     (tmp_path / "flags.json").write_bytes(example.read_bytes())
@@ -64,14 +65,3 @@ def test_the_printed_explanation_is_what_is_printed() -> None:
 @pytest.mark.parametrize("path", sorted(set(re.findall(r"\]\(([^)#]+)\)", README))))
 def test_links_lead_somewhere(path: str) -> None:
     assert (ROOT / path).exists()
-
-
-def test_the_options_that_it_names_are_accepted() -> None:
-    from pyflagwasm.config.formats import load
-
-    examples = ROOT / "pyflagwasm" / "examples"
-    for options in ({"fractional": "text"}, {"validation": "lenient"}):
-        load((examples / "flagd.json").read_bytes(), "flagd", options)
-    everything = {"platform": {"platform": "Python", "platformVersion": "3.12"}, "client_custom_data": {"plan": "pro"}}
-    for semantics in ("vendor", "corrected"):
-        load((examples / "devcycle.json").read_bytes(), "devcycle", everything | {"semantics": semantics})
