@@ -18,7 +18,7 @@ from pools import ME, versioned
 
 import pyflagwasm
 from pyflagwasm import FlagEvaluator
-from pyflagwasm.integrations.requests import RequestFlags, current
+from pyflagwasm.integrations.requests import RequestFlags, _Instances, current
 from pyflagwasm.runtime import extension
 
 
@@ -231,7 +231,12 @@ def test_nothing_is_left_to_the_collector_of_cycles(flags: FlagEvaluator, evalua
     try:
         for _ in range(5):
             request()
-        left = [each for each in gc.get_objects() if type(each).__name__ in ("RequestFlags", "_Instances")]
+        kinds = (RequestFlags, _Instances)
+        left = [
+            each
+            for each in gc.get_objects()
+            if type(each) in kinds and (flags if type(each) is RequestFlags else flags._swaps) in gc.get_referents(each)
+        ]
     finally:
         gc.enable()
     assert left == []

@@ -11,6 +11,7 @@ import weakref
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar, Token
+from functools import partial
 from inspect import iscoroutinefunction
 from types import TracebackType
 from typing import Any, Final, Self, TypeAlias
@@ -311,8 +312,7 @@ def _called(function: Callable[[], Attributes]) -> Attributes:
     try:
         return function()
     except Exception as error:
-        of = getattr(function, "func", function)
-        which = f"{getattr(of, '__module__', '')}.{getattr(of, '__qualname__', repr(of))}", type(error)
+        which = _name(function), type(error)
         if which not in _reported:
             _reported.add(which)
             _LOG.error("the context function %s raised; further ones are not logged", which[0], exc_info=error)
@@ -320,6 +320,14 @@ def _called(function: Callable[[], Attributes]) -> Attributes:
 
 
 _reported: set[tuple[str, type[Exception]]] = set()
+
+
+def _name(function: Any) -> str:
+    """The name of the application's function, which has its arguments from us."""
+    while isinstance(function, partial):
+        first = function.args[0] if function.args else None
+        function = first if callable(first) else function.func
+    return f"{function.__module__}.{getattr(function, '__qualname__', type(function).__qualname__)}"
 
 
 def plain_function(context: Any) -> None:
