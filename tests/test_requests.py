@@ -12,6 +12,7 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
+from children import in_thread
 from evaluators import closed, opened
 from loops import every_loop, run_on
 from pools import ME, versioned
@@ -19,6 +20,7 @@ from pools import ME, versioned
 import pyflagwasm
 from pyflagwasm import FlagEvaluator
 from pyflagwasm.integrations.requests import RequestFlags, _Instances, current
+from pyflagwasm.pool.swap import Swaps
 from pyflagwasm.runtime import extension
 
 
@@ -110,6 +112,18 @@ def test_one_that_is_not_entered_follows_the_live_configuration(flags: FlagEvalu
     assert current.get(None) is None
 
 
+@pytest.mark.parametrize("who", ["own", "beside"])
+def test_refresh_is_heard_by_what_is_answered_in_c(flags: FlagEvaluator, who: str) -> None:
+    own = RequestFlags(flags, ME).enter(pin=False)
+    asking = own if who == "own" else own.with_context({"plan": "pro"})
+    assert [asking.value("flag-1", "") for _ in range(3)] == ["v1-1"] * 3
+    own.refresh()
+    assert asking.value("flag-1", "") == "v1-1"
+    asyncio.run(flags.reload(versioned(2)))
+    assert asking.value("flag-1", "") == "v1-1"
+    own.leave()
+
+
 @pytest.mark.parametrize("pin", [True, False])
 def test_refresh(flags: FlagEvaluator, pin: bool) -> None:
     """A websocket's follow the live configuration until they are refreshed first."""
@@ -183,6 +197,51 @@ def test_threads_that_begin_at_once_and_a_request_that_ends_meanwhile(flags: Fla
     stop.set()
     reloading.join()
     assert wrong == []
+
+
+@pytest.mark.parametrize("meanwhile", ["another thread pins", "the request ends"])
+def test_what_happens_while_a_configuration_is_pinned(
+    flags: FlagEvaluator, meanwhile: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = RequestFlags(flags, ME).enter()
+    pinning, depth = Swaps.pin, []
+
+    def interrupted(self: Swaps, token: object) -> Any:
+        pinned = pinning(self, token)
+        if not depth:
+            depth.append("")
+            if meanwhile == "the request ends":
+                own.leave()
+            else:
+                in_thread(lambda: asyncio.run(flags.reload(versioned(2))))
+                in_thread(lambda: depth.append(own.value("flag-1", "")))
+        return pinned
+
+    monkeypatch.setattr(Swaps, "pin", interrupted)
+    first = own.value("flag-1", "")
+    assert (first, depth[1:]) == (("v1-1", []) if meanwhile == "the request ends" else ("v2-1", ["v2-1"]))
+    assert flags.statistics().pool.retired == 0  # nobody needs the first one any more
+    asyncio.run(flags.reload(versioned(3)))
+    ended = meanwhile == "the request ends"
+    assert own.value("flag-1", "") == ("v3-1" if ended else "v2-1")
+    assert flags.statistics().pool.retired == (0 if ended else 1)
+    own.leave()
+
+
+def test_an_instance_goes_back_to_the_configuration_that_it_is_of(flags: FlagEvaluator) -> None:
+    """It was taken before a refresh."""
+    instances = _Instances(flags._swaps, True)
+    first = instances.generation
+    assert first is not None
+    asyncio.run(flags.reload(versioned(2)))
+    member = instances.take(first)
+    instances.renew()
+    second = instances.generation
+    assert second is not None
+    asyncio.run(flags.reload(versioned(3)))
+    instances.give_back(member)
+    assert [each.generation for each in second.shelf] == [second]
+    instances.leave()
 
 
 # ---------------------------------------------------------------- the life around it

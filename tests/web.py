@@ -26,8 +26,16 @@ async def asgi(app: Any, **options: Any) -> AsyncIterator[int]:
     sock = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=3, **options)
     server = uvicorn.Server(config)
+    ended = anyio.Event()
+
+    async def serve() -> None:
+        try:
+            await server._serve([sock])  # `serve` would take the signals of the process that tests
+        finally:
+            ended.set()
+
     async with anyio.create_task_group() as group:
-        group.start_soon(server._serve, [sock])  # `serve` would take the signals of the process that tests
+        group.start_soon(serve)
         with anyio.fail_after(10):
             while not server.started:  # noqa: ASYNC110
                 await anyio.sleep(1 / 100)
@@ -35,6 +43,8 @@ async def asgi(app: Any, **options: Any) -> AsyncIterator[int]:
             yield sock.getsockname()[1]
         finally:
             server.should_exit = True
+            with anyio.move_on_after(5, shield=True):  # of a test that fails, too
+                await ended.wait()
 
 
 @asynccontextmanager
