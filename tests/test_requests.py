@@ -345,7 +345,7 @@ def test_two_event_loops_at_once(flags: FlagEvaluator) -> None:
     ]
 
 
-@pytest.mark.skipif(extension.FOUND is None, reason="there is no extension here")
+@pytest.mark.skipif(extension.chosen() is None, reason="the extension is not used here")
 def test_all_but_the_first_evaluations_are_answered_in_c(flags: FlagEvaluator, monkeypatch: pytest.MonkeyPatch) -> None:
     slow: list[str] = []
     below = RequestFlags._details
