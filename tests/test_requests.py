@@ -308,8 +308,8 @@ def test_an_evaluator_that_is_not_open_is_told_once(caplog: pytest.LogCaptureFix
             assert own.details("flag-1", "mine").error_code == "PROVIDER_NOT_READY"
             assert own.value("flag-1", "mine") == "mine"
     assert [record.getMessage() for record in caplog.records] == [
-        "a request is answered with defaults: no configuration is loaded; is the evaluator open, by the application's "
-        "lifespan or cleanup context?"
+        "a request is answered with defaults: no configuration is loaded: the evaluator is not open, or no source has "
+        "delivered one yet"
     ]
 
     async def main() -> None:

@@ -16,6 +16,7 @@ from inspect import iscoroutinefunction
 from types import TracebackType
 from typing import Any, Final, Self, TypeAlias
 
+from ..answers import NOT_READY
 from ..bound import BoundContext
 from ..evaluations import Evaluations
 from ..evaluator import FlagEvaluator, State
@@ -265,10 +266,7 @@ class RequestFlags(BoundContext):
         if of._instances.generation is None and self._evaluator not in _told:
             _told.add(self._evaluator)
             if self._evaluator.statistics().state is not State.CLOSED:
-                _LOG.warning(
-                    "a request is answered with defaults: no configuration is loaded; is the evaluator open, by the "
-                    "application's lifespan or cleanup context?"
-                )
+                _LOG.warning("a request is answered with defaults: %s", NOT_READY)
         heeds = not self._owns and self._instances is not None  # the flags beside a websocket's hear of its refresh
         made = None
         while made is not self._made or made is None:  # another thread of the request may identify
