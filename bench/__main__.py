@@ -30,7 +30,7 @@ from .peers import run as peers
 from .record import BadRecord, Record
 from .servers import run as servers
 
-GROUPS = ("baseline", "boundary", "encode", "evaluate", "flags", "swap", "start", "memory", "server")
+GROUPS = ("baseline", "boundary", "encode", "evaluate", "request", "flags", "swap", "start", "memory", "server")
 
 
 def parser() -> argparse.ArgumentParser:

@@ -184,6 +184,40 @@ async def openfeature(stack: AsyncExitStack) -> list[Subject]:
     return [Subject(f"evaluate/{name}", call, check, names, note) for name, call, check, note in rows]
 
 
+async def requests(stack: AsyncExitStack) -> list[Subject]:
+    """What the middleware costs a request of Starlette, without a server: alone, and with 50 flags for one context."""
+    if importlib.util.find_spec("starlette") is None:
+        return []
+    from pyflagwasm.integrations.requests import current
+    from pyflagwasm.integrations.starlette import FlagsMiddleware
+
+    flags = await stack.enter_async_context(pyflagwasm.open(document(50)))
+    keys = [(key, False if place % 2 else "") for place, key in enumerate(flags.flag_keys)]
+
+    async def bare(scope: Any, receive: Any, send: Any) -> None:
+        pass
+
+    async def asking(scope: Any, receive: Any, send: Any) -> None:
+        own = current.get()
+        scope["found"] = [own.value(key, default) for key, default in keys]
+
+    async def answered(scope: Any) -> list[Any]:
+        await around_asking(scope, None, None)  # type: ignore[arg-type]
+        found: list[Any] = scope["found"]
+        return found
+
+    around = FlagsMiddleware(bare, context=lambda request: user(), evaluator=flags)
+    around_asking = FlagsMiddleware(asking, context=lambda request: user(), evaluator=flags)
+    names = {"bare": bare, "around": around, "answered": answered}
+    rows = (
+        ("bare", 'await bare({"type": "http"}, None, None)', lambda found: found is None, "does nothing"),
+        ("middleware", 'await around({"type": "http"}, None, None)', lambda found: found is None, "around that"),
+        ("50-flags", 'await answered({"type": "http"})', lambda found: len(found) == 50 and is_split(found[0]),
+         "one context, each flag by its key"),
+    )  # fmt: skip
+    return [Subject(f"request/{name}", call, check, names, note) for name, call, check, note in rows]
+
+
 async def sizes(stack: AsyncExitStack) -> list[Subject]:
     """The same flag among 1, 50, 1,000 and 10,000, and all of them at once."""
     subjects = []
@@ -226,6 +260,7 @@ async def everything(stack: AsyncExitStack, host: str) -> list[Subject]:
     """All subjects of a host, the units first. What does not depend on the host is measured with "portable" only."""
     encoded = encoding() if host == "portable" else []
     return [
-        *baselines(), *boundary(), *encoded, *await evaluations(stack), *await openfeature(stack), *await sizes(stack),
+        *baselines(), *boundary(), *encoded, *await evaluations(stack), *await openfeature(stack),
+        *await requests(stack), *await sizes(stack),
         *swaps(),
     ]  # fmt: skip

@@ -255,6 +255,8 @@ class FlagEvaluator(Evaluations):
 
     def pin(self) -> Pin:
         """One generation for a block: `async with flags.pin() as pinned:`. It answers over any number of swaps."""
+        if self._dormant:
+            self._wake()  # what is in the block does not come by here
         return Pin(self._swaps, self._clock, self._hooks, self._counter)
 
     def lease(self) -> Lease:
@@ -262,6 +264,8 @@ class FlagEvaluator(Evaluations):
 
         Entering raises PoolTimeoutError, TooManyWaitingError or PoolClosedError.
         """
+        if self._dormant:
+            self._wake()
         return Lease(self._pool, self._clock, self._hooks, self._counter)
 
     def add_hook(self, hook: Hook) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .exposures.counting import Counter
 
 
-class _PinnedInstances:
+class PinnedInstances:
     """The pool's instances as long as they have the pinned generation, then those that are kept for it."""
 
     __slots__ = ("_active", "_generation", "_swaps", "live")
@@ -106,7 +106,7 @@ class Pin(Evaluations):
     """
 
     def __init__(self, swaps: Swaps, clock: Clock, hooks: list[Hook], counter: Counter | None) -> None:
-        self._pinned = _PinnedInstances(swaps)
+        self._pinned = PinnedInstances(swaps)
         super().__init__(self._pinned, clock, hooks, counter)
 
     def __enter__(self) -> Pin:
