@@ -150,7 +150,7 @@ def _served(command: str, text: str, folder: Path) -> Iterator[None]:
     with (
         log.open("w") as said,
         subprocess.Popen(
-            ["bash", "-c", f"exec {command}"], stdout=said, stderr=said, cwd=folder, env=_environment()
+            ["bash", "-c", f"exec env {command}"], stdout=said, stderr=said, cwd=folder, env=_environment()
         ) as server,
     ):
         try:
