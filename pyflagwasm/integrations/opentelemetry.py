@@ -21,7 +21,7 @@ from ..evaluator import FlagEvaluator, Statistics
 from ..exposures.counting import Batch
 from ..extras import missing
 from ..hooks import Hook
-from ..types import ErrorCode, Reason, State
+from ..types import EMPTY, TARGETING_KEYS, ErrorCode, Reason, State
 
 try:
     from opentelemetry._logs import LoggerProvider, get_logger
@@ -110,7 +110,8 @@ def evaluation_attributes(hook_context: Any, details: Any) -> Attributes:
             found[PROVIDER] = hook_context.provider_metadata.name
     else:
         metadata = details.metadata
-        targeting_key = (hook_context.context or {}).get("targetingKey")
+        context = hook_context.context or EMPTY
+        targeting_key = next((context[key] for key in TARGETING_KEYS if key in context), None)
     if targeting_key is not None:
         found[CONTEXT_ID] = str(targeting_key)
     for name, attribute in _WELL_KNOWN:

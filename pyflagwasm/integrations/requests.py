@@ -25,7 +25,7 @@ from ..holding import PinnedInstances
 from ..pool.member import Member
 from ..pool.swap import Swaps
 from ..runtime.plain import refused
-from ..types import EMPTY, EvaluationDetails
+from ..types import EMPTY, TARGETING_KEYS, EvaluationDetails
 
 Evaluator: TypeAlias = FlagEvaluator | Callable[[], FlagEvaluator]
 """An evaluator, or a function that makes one: for an application that is started more than once, as tests do."""
@@ -35,7 +35,6 @@ Attributes: TypeAlias = Mapping[str, Any] | None
 current: Final[ContextVar[RequestFlags]] = ContextVar("pyflagwasm_request")
 """The flags of the request that this task works for: `current.get()`, or `current.get(None)` outside of requests."""
 
-_KEYS: Final = frozenset({"targetingKey", "targeting_key"})
 _LOG: Final = logging.getLogger("pyflagwasm")
 
 
@@ -225,8 +224,8 @@ class RequestFlags(BoundContext):
         if not isinstance(made, Mapping) or isinstance(made, _Failed):
             return made  # flags that read the context go on to fail: of what there is only a part is known
         both = dict(made)
-        if not _KEYS.isdisjoint(attributes):
-            for key in _KEYS:
+        if any(key in attributes for key in TARGETING_KEYS):
+            for key in TARGETING_KEYS:
                 both.pop(key, None)
         return both | dict(attributes)
 
