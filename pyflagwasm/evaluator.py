@@ -27,7 +27,7 @@ from .pool.pool import MAX_WAITING, SIZE, TIMEOUT, Pool, PoolStatistics
 from .pool.swap import Swaps
 from .pool.waiting import Queue, wait_in_task
 from .sources.base import Document, Source
-from .types import State as State
+from .types import State
 
 if TYPE_CHECKING:
     from .exposures.counting import Counter, ExposureStatistics

@@ -15,7 +15,8 @@ from typing import Final, TypeAlias
 
 from ..evaluator import FlagEvaluator
 from ..extras import missing
-from .requests import Attributes, Evaluator, RequestFlags, current, opened, plain_function
+from .opening import Evaluator, opened
+from .requests import Attributes, RequestFlags, current, plain_function
 
 try:
     from aiohttp import web

@@ -1,15 +1,14 @@
 """The flags of one request, for any framework: one configuration, and a context that is made when it is needed.
 
-Here live RequestFlags, `current`, and how an application's evaluator is opened. What a request is, and where its flags
-are kept, is the frameworks' (starlette.py, aiohttp.py). Nothing here is bound to an event loop.
+Here live RequestFlags and `current`. What a request is, and where its flags are kept, is the frameworks' (starlette.py,
+aiohttp.py). Nothing here is bound to an event loop.
 """
 
 from __future__ import annotations
 
 import logging
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar, Token
 from functools import partial
 from inspect import iscoroutinefunction
@@ -19,16 +18,13 @@ from typing import Any, Final, Self, TypeAlias
 from ..answers import NOT_READY
 from ..bound import BoundContext
 from ..evaluations import Evaluations
-from ..evaluator import FlagEvaluator, State
+from ..evaluator import FlagEvaluator
 from ..generation import Generation
 from ..holding import PinnedInstances
 from ..pool.member import Member
 from ..pool.swap import Swaps
 from ..runtime.plain import refused
-from ..types import EMPTY, TARGETING_KEYS, EvaluationDetails
-
-Evaluator: TypeAlias = FlagEvaluator | Callable[[], FlagEvaluator]
-"""An evaluator, or a function that makes one: for an application that is started more than once, as tests do."""
+from ..types import EMPTY, TARGETING_KEYS, EvaluationDetails, State
 
 Attributes: TypeAlias = Mapping[str, Any] | None
 
@@ -338,27 +334,3 @@ def plain_function(context: Any) -> None:
             "the context function must not be async: it is called at the first evaluation; await in the handler, and "
             "give what is found to flags(request).identify({...})"
         )
-
-
-# ---------------------------------------------------------------- the application's evaluator
-
-
-@asynccontextmanager
-async def opened(evaluator: Evaluator) -> AsyncIterator[FlagEvaluator]:
-    """An application's evaluator for as long as it runs: opened, and closed at the end.
-
-    One that somebody has opened already is used as it is, and left open. Raises RuntimeError for one that is closed.
-    """
-    made = evaluator if isinstance(evaluator, FlagEvaluator) else evaluator()
-    if not isinstance(made, FlagEvaluator):
-        raise TypeError(f"a FlagEvaluator is needed, as pyflagwasm.open gives it, not {type(made).__name__}")
-    if made.statistics().state is State.CLOSED:
-        raise RuntimeError(
-            "the evaluator is closed, by an earlier run of the application: to start it again give a function that "
-            "opens another one, `lambda: pyflagwasm.open(...)`"
-        )
-    if made._opened:
-        yield made
-    else:
-        async with made:
-            yield made

@@ -13,19 +13,16 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+
 from ..config.document import read_int, refuse_constant
 from ..evaluator import FlagEvaluator
-from ..extras import missing
 from .inspector_answers import Question, Unusable, encoded, explained
 from .inspector_tables import Tables
-
-try:
-    from starlette.concurrency import run_in_threadpool
-    from starlette.requests import Request
-    from starlette.responses import RedirectResponse, Response
-    from starlette.routing import BaseRoute, Route
-except ImportError as error:
-    raise missing("the inspector", "starlette", "serve") from error
+from .writing import matches
 
 if TYPE_CHECKING:
     from ..generation import Generation
@@ -54,7 +51,6 @@ def routes(evaluator: FlagEvaluator) -> list[BaseRoute]:
     Make them before the evaluator is entered: what it loads from then on keeps what explanations need, twice the
     objects of a configuration. For what was loaded before, the page has values and no reasons.
     The page shows keys, values and rules to whoever can reach it: serve it to those who may know them.
-    Raises ImportError without Starlette.
     """
     evaluator._intake.explaining = True
     inspector = _Inspector(evaluator)
@@ -105,8 +101,7 @@ async def _to_the_page(request: Request) -> Response:
 def _tagged(request: Request, data: bytes, media_type: str, tag: str, more: dict[str, str]) -> Response:
     """The data, or 304 for who has it. To be asked for again each time: the server may be another version tomorrow."""
     headers = {**_HEADERS, "ETag": tag, "Cache-Control": "no-cache", **more}
-    known = [each.strip().removeprefix("W/") for each in request.headers.get("if-none-match", "").split(",")]
-    if tag in known:
+    if matches(request.headers.get("if-none-match", ""), tag):
         return Response(status_code=304, headers=headers)
     return Response(data, headers=headers, media_type=media_type)
 
