@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from .. import __version__
+from ..changes import weakly
 from ..counted import counter_of
 from ..evaluator import FlagEvaluator, Statistics
 from ..exposures.counting import Batch
@@ -288,7 +289,7 @@ class _Watched:
         self.flags, self.attributes, self._max_series = weakref.ref(flags), attributes, max_series
         self.begin()
         self._counter = counter_of(flags)
-        self._counter.observe(_weakly(self))
+        self._counter.observe(weakly(self.add))
         _all.add(self)
 
     def begin(self) -> None:
@@ -321,17 +322,6 @@ class _Watched:
         with self._lock:
             self._counter.drain_unless_sent()
             return dict(self._by_code)
-
-
-def _weakly(watched: _Watched) -> Callable[[Batch], None]:
-    reference = weakref.ref(watched)
-
-    def add(batch: Batch) -> None:
-        found = reference()
-        if found is not None:
-            found.add(batch)
-
-    return add
 
 
 def _series(key: str | None, variant: str | None, reason: str) -> Attributes:

@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from ..config.document import read_int, refuse_constant
+from ..config.document import STRICT
 from ..evaluator import FlagEvaluator
 from .inspector_answers import Question, Unusable, encoded, explained
 from .inspector_tables import Tables
@@ -42,7 +42,6 @@ _HEADERS: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
-_DECODER: Final = json.JSONDecoder(parse_constant=refuse_constant, parse_int=read_int)
 
 
 def routes(evaluator: FlagEvaluator) -> list[BaseRoute]:
@@ -199,7 +198,7 @@ async def _body(request: Request) -> bytes:
 
 def _object(data: bytes) -> dict[str, Any]:
     try:
-        found = _DECODER.decode(data.decode())
+        found = STRICT.decode(data.decode())
     except (ValueError, RecursionError) as error:  # UnusableNumber is a ValueError
         why = "nested too deep" if isinstance(error, RecursionError) else str(error)
         raise Unusable(f"the body is not JSON: {why}") from None
