@@ -15,8 +15,9 @@ from typing import Final, TypeAlias
 
 from ..evaluator import FlagEvaluator
 from ..extras import missing
+from .contexts import Attributes, plain_function
 from .opening import Evaluator, opened
-from .requests import Attributes, RequestFlags, current, plain_function
+from .requests import RequestFlags, current
 
 try:
     from aiohttp import web
