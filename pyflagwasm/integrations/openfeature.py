@@ -36,6 +36,8 @@ try:
 except ImportError as error:
     raise missing("the OpenFeature provider", "openfeature-sdk", "openfeature") from error
 
+__all__ = ["NAME", "FlagwasmProvider"]
+
 _LOG: Final = logging.getLogger("pyflagwasm")
 
 NAME: Final = "pyflagwasm"

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 else:
     OpenFeatureHook = object  # it is enough to have the methods, and does not import the package
 
+__all__ = ["OpenTelemetryHook", "evaluation_attributes", "instrument"]
+
 NAME: Final = "pyflagwasm"
 EVENT: Final = "feature_flag.evaluation"
 

@@ -71,19 +71,18 @@ def routes(evaluator: FlagEvaluator) -> list[BaseRoute]:
 
 # ---------------------------------------------------------------- files
 
+_PACKAGE: Final = resources.files(__name__.partition(".")[0])
+_STATIC: Final = _PACKAGE.joinpath("serve", "static")
+
 
 def _static_files() -> list[tuple[str, str]]:
-    folder = resources.files(__package__).joinpath("static")
-    names = sorted(file.name for file in folder.iterdir())
+    names = sorted(file.name for file in _STATIC.iterdir())
     return [(name, suffix) for name in names if (suffix := name.rpartition(".")[2]) in _TYPES]
 
 
 def _file(name: str, media_type: str) -> Callable[[Request], Response]:
     """The endpoint of a file of the package, read once."""
-    if name == "core.wasm":
-        data = resources.files(__package__.rpartition(".")[0]).joinpath(name).read_bytes()
-    else:
-        data = resources.files(__package__).joinpath("static", name).read_bytes()
+    data = (_PACKAGE if name == "core.wasm" else _STATIC).joinpath(name).read_bytes()
     tag = f'"{hashlib.sha256(data).hexdigest()[:32]}"'
 
     async def serve(request: Request) -> Response:
