@@ -328,6 +328,11 @@ class FlagEvaluator(Evaluations):
         if self._shortcut is not None:
             self._shortcut.heed(False if loop is None else weakref.ref(loop))
 
+    def _count(self, counter: Counter) -> None:
+        super()._count(counter)
+        if self._background.jobs:
+            self._moved(self._background.loop)
+
     def _job_failed(self, job: Job, error: Exception) -> None:
         if self._feed is not None and job == self._feed.run:
             self._feed.crashed(error)

@@ -176,8 +176,8 @@ class RequestFlags(BoundContext):
         if instances is not None and instances.pinning:
             place = instances.place
             if place is None:
-                place = Evaluations(instances, evaluator._clock, evaluator._hooks, evaluator._counter)
-                instances.place = place  # of two threads at once either one serves: the pin is the instances'
+                # Of two threads at once either one serves: the pin is the instances'.
+                instances.place = place = evaluator._over(instances)
             of = place
         if self._bound_to is not of:
             self._bind(of)
