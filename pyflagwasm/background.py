@@ -87,7 +87,7 @@ class Background:
         """Start the jobs on the running event loop. False if there is none in this thread. Never waits."""
         if not self.dormant or self._stopped:
             return True
-        native = _running()
+        native = running_loop()
         if native is None or native is self._inherited:
             return False
         if native is self._left() and time.monotonic() < self._until:
@@ -154,14 +154,12 @@ class Background:
 
         Not bounded by itself.
         """
-        from anyio.lowlevel import current_token
-
         self._stopped, self.dormant = True, False
         life = self._life() if self._life is not None else None
         if life is None:
             return
         native = life.native
-        if native is current_token().native_token:
+        if native is running_loop():
             life.scope.cancel()
         else:
             soon = native.call_soon_threadsafe if hasattr(native, "create_task") else native.run_sync_soon
@@ -182,10 +180,10 @@ class Background:
         self._life = None
         self.dormant = bool(self.jobs) and not self._stopped
         self._moved(None)
-        self._inherited = _running() if "anyio" in sys.modules else None
+        self._inherited = running_loop() if "anyio" in sys.modules else None
 
 
-def _running() -> Any:
+def running_loop() -> Any:
     """The event loop that runs in this thread, as its own library knows it; None if none does."""
     import anyio
     from anyio.lowlevel import current_token

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 from .answers import checked, exception, found
 from .errors import GuestError, PoolError
 from .generation import Encoded, Flag, Generation, Outcome, Selection
-from .hooks import Run, answered, overridden, overriding
+from .hooks import Run, detailed, overridden, overriding
 from .pool import asking
 from .pool.asking import Context, microseconds
 from .pool.member import Member
@@ -107,24 +107,26 @@ class BoundContext(Quick):
         Without a configuration there are none. No hooks, and nothing is counted; one crossing, for the rest some
         microseconds for a hundred flags.
         """
+        found = {each.details.flag_key: each.details for each in self._outcomes() if each is not None}
+        return detailed(self._of, self._context, found) if overriding else found
+
+    def _outcomes(self) -> Sequence[Outcome | None]:
         of = self._of
         if of._dormant:
             of._wake()
         while True:
             generation = of._instances.generation
             if generation is None:
-                return {}
+                return ()
             selection = generation.everything
             try:
                 now_us = microseconds(of._clock) if selection.reads_now else 0
-                outcomes = asking.decide(of._instances, selection, self._for(generation), now_us)
+                return asking.decide(of._instances, selection, self._for(generation), now_us)
             except Superseded:
                 continue
             except (EncodeError, PoolError) as error:  # the clock, or there is no instance
                 code = error.code if isinstance(error, EncodeError) else ErrorCode.GENERAL
-                outcomes = [None if flag is None else flag.failure(code, str(error)) for flag in selection.flags]
-            details = {each.details.flag_key: each.details for each in outcomes if each is not None}
-            return answered(of, self._context, details) if overriding else details
+                return [None if flag is None else flag.failure(code, str(error)) for flag in selection.flags]
 
     def _selected(self, select: Callable[[Generation], Selection]) -> dict[str, Any]:
         of = self._of

@@ -11,11 +11,13 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
+from weakref import WeakMethod
 
 from .generation import Generation
 from .types import State
 
+T = TypeVar("T")
 _LOG: Final = logging.getLogger("pyflagwasm")
 
 
@@ -110,6 +112,18 @@ class Listeners:
         self._known = state, new
         replaced, generation = (0 if each is None else each.number for each in (old, new))
         return Change(before, state, replaced, generation, _changed(old, new), cause)
+
+
+def weakly(method: Callable[[T], object]) -> Callable[[T], None]:
+    """A listener that calls a method and does not keep its object alive."""
+    reference = WeakMethod(method)
+
+    def heard(news: T) -> None:
+        found = reference()
+        if found is not None:
+            found(news)
+
+    return heard
 
 
 def _changed(old: Generation | None, new: Generation | None) -> tuple[str, ...]:

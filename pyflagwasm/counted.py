@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from .evaluator import FlagEvaluator
 from .exposures.counting import Counter
-from .shortcuts import shortcut
 
 
 def counter_of(flags: FlagEvaluator) -> Counter:
@@ -14,11 +13,8 @@ def counter_of(flags: FlagEvaluator) -> Counter:
     nothing of configurations that are gone is left behind. Pins, leases and bound contexts from before do not count.
     """
     if flags._counter is None:
-        flags._counter = counter = Counter(())
-        if flags._shortcut is not None:
-            flags._replaced = flags._shortcut
-            flags._shortcut = shortcut(flags._instances, flags._hooks, flags._clock, counter.touched)
-            if flags._background.jobs:
-                flags._moved(flags._background.loop)
+        counter = Counter(())
+        flags._count(counter)
         flags.add_listener(lambda change: counter.drain_unless_sent())
+        return counter
     return flags._counter

@@ -10,6 +10,11 @@ FlagWasmError                    base, never raised itself
     InvalidContextError
     FlagError                    the flag itself cannot be evaluated
   DeclarationError               what code declares of flags does not go with the configuration
+  PoolError                      base; there is no instance of the core to be had
+    PoolTimeoutError
+    TooManyWaitingError
+    PoolClosedError
+  LeaseError                     a lease or a pin is used outside of its block
   GuestError                     base; the build or this library is wrong
     GuestTrapError
     AbiMismatchError

@@ -138,6 +138,19 @@ class Evaluations(Quick):
         """The context, encoded once for many evaluations. Never raises because of the context."""
         return BoundContext(self, context)
 
+    # ------------------------------------------------------------ for other modules of the package
+
+    def _over(self, instances: Instances) -> Evaluations:
+        """Evaluations by other instances: with the same clock, hooks and counter."""
+        return Evaluations(instances, self._clock, self._hooks, self._counter)
+
+    def _count(self, counter: Counter) -> None:
+        """Have a counter from now on, where there was none."""
+        self._counter = counter
+        if self._shortcut is not None:
+            self._replaced = self._shortcut
+            self._shortcut = shortcut(self._instances, self._hooks, self._clock, counter.touched)
+
     # ------------------------------------------------------------ how they are answered
 
     def _wake(self) -> None:

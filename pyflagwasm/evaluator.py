@@ -27,7 +27,7 @@ from .pool.pool import MAX_WAITING, SIZE, TIMEOUT, Pool, PoolStatistics
 from .pool.swap import Swaps
 from .pool.waiting import Queue, wait_in_task
 from .sources.base import Document, Source
-from .types import State as State
+from .types import State
 
 if TYPE_CHECKING:
     from .exposures.counting import Counter, ExposureStatistics
@@ -327,6 +327,11 @@ class FlagEvaluator(Evaluations):
         """What runs in the background runs on this loop now; None: the next evaluation has to see to it."""
         if self._shortcut is not None:
             self._shortcut.heed(False if loop is None else weakref.ref(loop))
+
+    def _count(self, counter: Counter) -> None:
+        super()._count(counter)
+        if self._background.jobs:
+            self._moved(self._background.loop)
 
     def _job_failed(self, job: Job, error: Exception) -> None:
         if self._feed is not None and job == self._feed.run:

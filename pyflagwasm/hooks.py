@@ -68,6 +68,12 @@ class Override(Hook):
         """What `many(flag_keys)`, or `all()` for None, gives in place of what was found. Other hooks hear nothing."""
         return found
 
+    def detailed(
+        self, of: Evaluations, context: Mapping[str, Any] | None, found: dict[str, EvaluationDetails]
+    ) -> dict[str, EvaluationDetails]:
+        """As `selected`, for `all_details()`."""
+        return found
+
 
 class Run:
     """The hooks of one evaluation: `before`, then the evaluation with `context`, then `after`."""
@@ -187,15 +193,12 @@ def overridden(
     return found
 
 
-def answered(
+def detailed(
     of: Evaluations, context: Mapping[str, Any] | None, found: dict[str, EvaluationDetails]
 ) -> dict[str, EvaluationDetails]:
-    """The details of several flags, asked without defaults, with what overrides answer in place of what was found."""
+    """The details of all flags, as `Override.detailed` says."""
     for override in overriding:
-        for key in found:
-            details = override.answer(of, HookContext(key, None, context))
-            if details is not None:
-                found[key] = details
+        found = override.detailed(of, context, found)
     return found
 
 

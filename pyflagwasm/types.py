@@ -6,9 +6,12 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar, Final, NoReturn
 
 EMPTY: Mapping[str, Any] = MappingProxyType({})
+
+TARGETING_KEYS: Final = ("targetingKey", "targeting_key")
+"""The attributes that are the targeting key: the second one counts where a context has no first."""
 
 
 class Reason(enum.StrEnum):

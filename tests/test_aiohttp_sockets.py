@@ -11,15 +11,12 @@ import anyio
 import anyio.lowlevel
 import pytest
 from aiohttp import web
-from loops import run_on
+from endings import Endings, both, every_loop, serving
 from pools import versioned
-from web import LOOPS, ME, Gate, aiohttp_runner, ask, asking, released, swapped, until
+from web import ME, Gate, aiohttp_runner, asking, released, swapped
 
-import pyflagwasm
 from pyflagwasm import FlagEvaluator
 from pyflagwasm.integrations.aiohttp import current, flags, setup
-
-every_loop = pytest.mark.parametrize("loop", LOOPS)
 
 
 def value(request: web.Request) -> str:
@@ -39,7 +36,7 @@ class Handlers:
         await self.gate.wait()
         return web.Response(text=f"{before} {value(request)}")
 
-    async def moves_on(self, request: web.Request) -> web.Response:
+    async def times_out(self, request: web.Request) -> web.Response:
         before = value(request)
         try:
             async with asyncio.timeout(30) as timeout:
@@ -100,68 +97,18 @@ class Handlers:
 
     def app(self, evaluator: FlagEvaluator) -> web.Application:
         app = web.Application()
-        for name in ("waits", "moves_on", "fails", "streams", "generates", "leaves", "many", "socket"):
+        for name in ("waits", "times_out", "fails", "streams", "generates", "leaves", "many", "socket"):
             app.router.add_get(f"/{name}", getattr(self, name))
         app.router.add_get("/leaves_unasked", self.leaves)
         setup(app, evaluator, context=lambda request: ME)
         return app
 
 
-def served(loop: str, scenario: Any, **options: Any) -> None:
-    """Run `scenario(port, flags, handlers)` beside the server; afterwards nothing may be held."""
-
-    async def main() -> None:
-        handlers = Handlers(Gate())
-        evaluator = pyflagwasm.open(versioned(1))
-        async with aiohttp_runner(handlers.app(evaluator), **options) as port:
-            await scenario(port, evaluator, handlers)
-            await released(evaluator)
-        assert evaluator.statistics().state == "CLOSED"
-
-    run_on(loop, main)
+served = serving(Handlers, aiohttp_runner)
 
 
-async def both(port: int, flags: FlagEvaluator, gate: Gate, path: str, end: Any) -> tuple[int, str]:
-    """Ask for a path, swap while the handler waits, and end its wait in some way; what is answered."""
-    answer: list[tuple[int, str]] = []
-
-    async def request() -> None:
-        answer.append(await ask(port, path))
-
-    async with anyio.create_task_group() as group:
-        group.start_soon(request)
-        await swapped(flags, gate)
-        end()
-    return answer[0]
-
-
-@every_loop
-def test_a_request_over_a_swap(loop: str) -> None:
-    async def scenario(port: int, flags: FlagEvaluator, handlers: Handlers) -> None:
-        assert await both(port, flags, handlers.gate, "/waits", handlers.gate.go.set) == (200, "v1-1 v1-1")
-        assert await ask(port, "/waits") == (200, "v2-1 v2-1")
-
-    served(loop, scenario)
-
-
-@every_loop
-def test_a_request_that_times_out(loop: str) -> None:
-    async def scenario(port: int, flags: FlagEvaluator, handlers: Handlers) -> None:
-        def end() -> None:
-            handlers.gate.noted[0].reschedule(asyncio.get_running_loop().time())
-
-        assert await both(port, flags, handlers.gate, "/moves_on", end) == (200, "v1-1 v1-1")
-
-    served(loop, scenario)
-
-
-@every_loop
-def test_a_handler_that_raises(loop: str) -> None:
-    async def scenario(port: int, flags: FlagEvaluator, handlers: Handlers) -> None:
-        status, _ = await both(port, flags, handlers.gate, "/fails", handlers.gate.go.set)
-        assert status == 500
-
-    served(loop, scenario)
+class TestEndings(Endings):
+    served = staticmethod(served)
 
 
 @pytest.mark.parametrize("told", [True, False])
@@ -184,45 +131,12 @@ def test_a_client_that_is_gone_while_the_handler_waits(loop: str, told: bool) ->
 
 
 @every_loop
-def test_a_client_that_is_gone_in_the_middle_of_a_stream(loop: str) -> None:
-    async def scenario(port: int, flags: FlagEvaluator, handlers: Handlers) -> None:
-        async with asking(port, "/streams?flood", b"v1-1 "):
-            await swapped(flags, handlers.gate)
-            handlers.gate.go.set()
-
-    served(loop, scenario)
-
-
-@every_loop
-def test_a_stream_has_one_configuration(loop: str) -> None:
-    async def scenario(port: int, flags: FlagEvaluator, handlers: Handlers) -> None:
-        status, body = await both(port, flags, handlers.gate, "/streams", handlers.gate.go.set)
-        assert (status, set(body.split()), len(body.split())) == (200, {"v1-1"}, 1_001)
-
-    served(loop, scenario)
-
-
-@every_loop
 def test_a_body_that_is_generated_after_the_handler_has_the_live_one(loop: str) -> None:
     """As `setup` says: aiohttp asks for it when the middlewares have been left."""
 
     async def scenario(port: int, flags: FlagEvaluator, handlers: Handlers) -> None:
         status, body = await both(port, flags, handlers.gate, "/generates", handlers.gate.go.set)
         assert (status, body) == (200, "v2-1")
-
-    served(loop, scenario)
-
-
-@pytest.mark.parametrize("path", ["/leaves", "/leaves_unasked"])
-@every_loop
-def test_a_task_that_the_request_leaves_behind(loop: str, path: str) -> None:
-    async def scenario(port: int, flags: FlagEvaluator, handlers: Handlers) -> None:
-        await ask(port, path)
-        await handlers.gate.come.wait()
-        await flags.reload(versioned(2))
-        await released(flags)
-        handlers.gate.go.set()
-        await until(lambda: handlers.gate.noted == [("v2-1", "v2-1")])
 
     served(loop, scenario)
 
@@ -238,37 +152,6 @@ def test_requests_of_one_connection_follow_the_swaps(loop: str) -> None:
                     assert await response.text() == f"v{version}-1"
                 assert current.get(None) is None
                 await flags.reload(versioned(version + 1))
-
-    served(loop, scenario)
-
-
-@every_loop
-def test_requests_in_a_storm_of_swaps(loop: str) -> None:
-    async def scenario(port: int, flags: FlagEvaluator, handlers: Handlers) -> None:
-        answers: list[str] = []
-
-        async def client() -> None:
-            for _ in range(12):
-                status, body = await ask(port, "/many")
-                assert status == 200
-                answers.append(body)
-
-        async def swap() -> None:
-            version = 2
-            while True:
-                await flags.reload(versioned(version))
-                version += 1
-                await anyio.lowlevel.checkpoint()
-
-        async with anyio.create_task_group() as swaps:
-            swaps.start_soon(swap)
-            async with anyio.create_task_group() as group:
-                for _ in range(8):
-                    group.start_soon(client)
-            swaps.cancel_scope.cancel()
-        assert [body for body in answers if len(body.split()) != 1] == []
-        assert len(answers) == 96
-        assert len(set(answers)) > 5
 
     served(loop, scenario)
 

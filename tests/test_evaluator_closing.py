@@ -22,10 +22,10 @@ from test_evaluator_sources import version_of
 
 import pyflagwasm
 from pyflagwasm import ErrorCode, FlagEvaluator
-from pyflagwasm.evaluator import State
 from pyflagwasm.exposures.counting import Batch
 from pyflagwasm.sources.base import Document, Sink, Source
 from pyflagwasm.sources.file import FileSource
+from pyflagwasm.types import State
 
 
 class Steady(Source):

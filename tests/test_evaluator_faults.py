@@ -22,8 +22,8 @@ from test_source_http_faults import FAULTS, SLOW
 
 import pyflagwasm
 from pyflagwasm import FlagEvaluator
-from pyflagwasm.evaluator import State
 from pyflagwasm.loading import compile_source
+from pyflagwasm.types import State
 
 SLACK = 5.0
 """Seconds by which a machine that does much else may be late."""

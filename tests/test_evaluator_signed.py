@@ -16,7 +16,6 @@ from test_evaluator_sources import until, version_of, warnings
 
 import pyflagwasm
 from pyflagwasm import FlagEvaluator, SignatureError
-from pyflagwasm.evaluator import State
 from pyflagwasm.intake import Feed, Intake
 from pyflagwasm.last_good import LastGood, Record
 from pyflagwasm.pool.pool import Pool
@@ -25,6 +24,7 @@ from pyflagwasm.signing import LATEST, sign
 from pyflagwasm.sources.base import Document
 from pyflagwasm.sources.file import FileSource
 from pyflagwasm.sources.http_fetch import SIGNATURE
+from pyflagwasm.types import State
 
 TRUSTED = [raw(KEY)]
 UNSIGNED = "the document is not signed"

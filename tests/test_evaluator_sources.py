@@ -19,11 +19,11 @@ from pools import ME, versioned
 
 import pyflagwasm
 from pyflagwasm import ErrorCode, FlagEvaluator
-from pyflagwasm.evaluator import State
 from pyflagwasm.pool.waiting import wait_in_task
 from pyflagwasm.sources.base import Sink, Source
 from pyflagwasm.sources.file import FileSource
 from pyflagwasm.sources.given import CallableSource
+from pyflagwasm.types import State
 
 
 async def until(flags: FlagEvaluator, condition: Callable[[], bool], seconds: float = 30) -> None:

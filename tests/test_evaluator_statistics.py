@@ -15,9 +15,9 @@ from pools import versioned
 from test_evaluator_sources import until, version_of, warnings
 
 import pyflagwasm
-from pyflagwasm.evaluator import State
 from pyflagwasm.sources.base import Document, Sink, Source
 from pyflagwasm.sources.file import FileSource
+from pyflagwasm.types import State
 
 # ---------------------------------------------------------------- other sources, life, statistics
 

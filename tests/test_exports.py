@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import pyflagwasm
+from pyflagwasm import errors
 
 ROOT = Path(__file__).parent.parent
 
@@ -151,3 +152,15 @@ def test_a_small_configuration_loads_no_anyio() -> None:
         "asyncio.run(main())"
     )
     assert "anyio" not in loaded(program)
+
+
+def test_the_tree_of_errors_is_the_one_that_is_drawn() -> None:
+    drawn: dict[str, str] = {}
+    path: list[str] = []
+    for line in str(errors.__doc__).splitlines()[2:]:
+        name = line.split()[0]
+        depth = (len(line) - len(line.lstrip())) // 2
+        path[depth:] = [name]
+        drawn[name] = path[depth - 1] if depth else "Exception"
+    classes = [each for each in vars(errors).values() if isinstance(each, type)]
+    assert drawn == {each.__name__: each.__base__.__name__ for each in classes if each.__base__ is not None}

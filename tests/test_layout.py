@@ -51,7 +51,7 @@ WAITS = {"background", "cli.serve", "evaluator", "exposures", "intake", "pool.wa
 OUTSIDE = {  # what is not of the standard library, and which modules or packages may import it
     "wasmtime": {"runtime.guest"},
     "flatbuffers": {"config.compile"},
-    "anyio": WAITS | {"integrations.openfeature", "testing.overrides"},
+    "anyio": WAITS,
     "pytest": {"pytest_plugin"},
     "httpx2": {"exposures.http", "sources"},
     "watchfiles": {"sources.file"},

@@ -120,6 +120,15 @@ def test_events(logs: Logs, key: str, context: Any, default: Any, wanted: dict[s
     closed(flags)
 
 
+def test_the_other_name_of_the_targeting_key(logs: Logs) -> None:
+    flags = opened(FLAGD, hooks=[OpenTelemetryHook(logs.provider)])
+    for context in ({"targeting_key": "u-1"}, {"targetingKey": "u-1", "targeting_key": "u-2"}):
+        flags.value_nowait("float", context, 0.0)
+        (event,) = logs.taken()
+        assert event.attributes["feature_flag.context.id"] == "u-1"
+    closed(flags)
+
+
 def test_what_is_told_on_demand_only(logs: Logs) -> None:
     flags = opened(FLAGD, hooks=[OpenTelemetryHook(logs.provider, context_id=False, value=True)])
     flags.value_nowait("float", {"targetingKey": "u-1"}, 0.0)

@@ -19,7 +19,8 @@ from pools import ME, versioned
 
 import pyflagwasm
 from pyflagwasm import FlagEvaluator
-from pyflagwasm.integrations.requests import RequestFlags, _Instances, current
+from pyflagwasm.integrations.pinning import RequestInstances
+from pyflagwasm.integrations.requests import RequestFlags, current
 from pyflagwasm.pool.swap import Swaps
 from pyflagwasm.runtime import extension
 
@@ -230,7 +231,7 @@ def test_what_happens_while_a_configuration_is_pinned(
 
 def test_an_instance_goes_back_to_the_configuration_that_it_is_of(flags: FlagEvaluator) -> None:
     """It was taken before a refresh."""
-    instances = _Instances(flags._swaps, True)
+    instances = RequestInstances(flags._swaps, True)
     first = instances.generation
     assert first is not None
     asyncio.run(flags.reload(versioned(2)))
@@ -290,7 +291,7 @@ def test_nothing_is_left_to_the_collector_of_cycles(flags: FlagEvaluator, evalua
     try:
         for _ in range(5):
             request()
-        kinds = (RequestFlags, _Instances)
+        kinds = (RequestFlags, RequestInstances)
         left = [
             each
             for each in gc.get_objects()

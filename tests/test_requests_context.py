@@ -16,7 +16,8 @@ from pyflagwasm.errors import InvalidContextError, TypeMismatchError
 from pyflagwasm.exposures.counting import Batch
 from pyflagwasm.exposures.sinks import CallbackSink
 from pyflagwasm.hooks import HookContext
-from pyflagwasm.integrations.requests import RequestFlags, plain_function
+from pyflagwasm.integrations.contexts import plain_function
+from pyflagwasm.integrations.requests import RequestFlags
 
 PRO = {"targetingKey": "user-7", "plan": "pro"}
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from evaluators import BROKEN, FLAGD, LENIENT, ON_OFF, devcycle, document, flag
+from loops import every_loop, run_on
 from served import FLAGS, Served, serving
 
 import pyflagwasm
@@ -287,3 +288,16 @@ def test_what_cannot_be_used() -> None:
         application(flags, cors="https://shop.example")
     with pytest.raises(TypeError, match="lists of texts"):
         application(flags, hosts="localhost")
+
+
+@every_loop
+def test_an_application_does_not_start_with_an_evaluator_that_is_closed(loop: str) -> None:
+    async def main() -> None:
+        app = application(pyflagwasm.open(FLAGD))
+        async with app.router.lifespan_context(app):
+            pass
+        with pytest.raises(RuntimeError, match="the evaluator is closed, by an earlier run of the application"):
+            async with app.router.lifespan_context(app):
+                pass
+
+    run_on(loop, main)

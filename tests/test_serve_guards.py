@@ -6,18 +6,14 @@ import base64
 import hashlib
 import logging
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from evaluators import FLAGD
 from served import FLAGS, JSON, Served, serving
 from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse
-from starlette.routing import Mount, Route
+from starlette.routing import Mount
 
 import pyflagwasm
-from pyflagwasm.serve import app as app_module
 from pyflagwasm.serve import application
 from pyflagwasm.serve.events import PATH
 
@@ -178,26 +174,19 @@ def test_under_another_application() -> None:
     asyncio.run(main())
 
 
-def test_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Page:
-        @staticmethod
-        def routes(evaluator: pyflagwasm.FlagEvaluator) -> list[Any]:
-            def page(request: Request) -> PlainTextResponse:
-                return PlainTextResponse(" ".join(evaluator.flag_keys))
-
-            return [Route("/inspector/", page)]
-
-    monkeypatch.setattr(app_module, "import_module", lambda name: Page)
+def test_the_page() -> None:
     with serving(FLAGD, token="t") as served:
         there = served.ask("GET", "/", headers={"X-API-Key": "t"})
         assert (there.status, there.headers["location"]) == (307, "inspector/")
-        assert served.ask("GET", "/inspector/", headers={"X-API-Key": "t"}).body == " ".join(FLAGD["flags"]).encode()
+        page = served.ask("GET", "/inspector/", headers={"X-API-Key": "t"})
+        assert (page.status, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+        assert served.ask("GET", "/inspector/", headers={}).status == 401
         assert (
             served.ask("GET", "/", headers={}).headers["www-authenticate"]
             == 'Basic realm="pyflagwasm", charset="UTF-8"'
         )
     with serving(FLAGD, inspector=False) as served:
-        assert served.ask("GET", "/").status == 404
+        assert served.ask("GET", "/").status == served.ask("GET", "/inspector/").status == 404
 
 
 def test_an_error_of_ours_is_logged_and_not_told(

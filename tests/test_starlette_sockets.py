@@ -13,7 +13,7 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
-from loops import run_on
+from endings import Endings, both, every_loop, serving
 from pools import versioned
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
@@ -22,13 +22,10 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
-from web import LOOPS, ME, Gate, asgi, ask, asking, released, swapped, until
+from web import ME, Gate, asgi, asking, released, swapped, until
 
-import pyflagwasm
 from pyflagwasm import FlagEvaluator
 from pyflagwasm.integrations.starlette import FlagsMiddleware, current, flags, lifespan
-
-every_loop = pytest.mark.parametrize("loop", LOOPS)
 
 
 def value(request: Any) -> str:
@@ -121,52 +118,11 @@ class Handlers:
         return Starlette(routes=routes, middleware=middleware, lifespan=lifespan(evaluator))
 
 
-def served(loop: str, scenario: Any) -> None:
-    """Run `scenario(port, flags, handlers)` beside the server; afterwards nothing may be held."""
-
-    async def main() -> None:
-        handlers = Handlers(Gate())
-        evaluator = pyflagwasm.open(versioned(1))
-        async with asgi(handlers.app(evaluator)) as port:
-            await scenario(port, evaluator, handlers)
-            await released(evaluator)
-        assert evaluator.statistics().state == "CLOSED"
-
-    run_on(loop, main)
+served = serving(Handlers, asgi)
 
 
-async def both(port: int, flags: FlagEvaluator, gate: Gate, path: str, end: Any) -> tuple[int, str]:
-    """Ask for a path, swap while the handler waits, and end its wait in some way; what is answered."""
-    answer: list[tuple[int, str]] = []
-
-    async def request() -> None:
-        answer.append(await ask(port, path))
-
-    async with anyio.create_task_group() as group:
-        group.start_soon(request)
-        await swapped(flags, gate)
-        end()
-    return answer[0]
-
-
-@every_loop
-def test_a_request_over_a_swap(loop: str) -> None:
-    async def scenario(port: int, flags: FlagEvaluator, handlers: Handlers) -> None:
-        assert await both(port, flags, handlers.gate, "/waits", handlers.gate.go.set) == (200, "v1-1 v1-1")
-        assert await ask(port, "/waits") == (200, "v2-1 v2-1")
-
-    served(loop, scenario)
-
-
-@every_loop
-def test_a_request_that_times_out(loop: str) -> None:
-    async def scenario(port: int, flags: FlagEvaluator, handlers: Handlers) -> None:
-        def end() -> None:
-            handlers.gate.noted[0].reschedule(asyncio.get_running_loop().time())
-
-        assert await both(port, flags, handlers.gate, "/times_out", end) == (200, "v1-1 v1-1")
-
-    served(loop, scenario)
+class TestEndings(Endings):
+    served = staticmethod(served)
 
 
 @every_loop
@@ -194,15 +150,6 @@ def test_a_request_that_is_cancelled(loop: str) -> None:
 
 
 @every_loop
-def test_a_handler_that_raises(loop: str) -> None:
-    async def scenario(port: int, flags: FlagEvaluator, handlers: Handlers) -> None:
-        status, _ = await both(port, flags, handlers.gate, "/fails", handlers.gate.go.set)
-        assert status == 500
-
-    served(loop, scenario)
-
-
-@every_loop
 def test_a_client_that_is_gone_while_the_handler_waits(loop: str) -> None:
     async def scenario(port: int, flags: FlagEvaluator, handlers: Handlers) -> None:
         async with asking(port, "/waits"):
@@ -214,75 +161,10 @@ def test_a_client_that_is_gone_while_the_handler_waits(loop: str) -> None:
 
 
 @every_loop
-def test_a_client_that_is_gone_in_the_middle_of_a_stream(loop: str) -> None:
-    async def scenario(port: int, flags: FlagEvaluator, handlers: Handlers) -> None:
-        async with asking(port, "/streams?flood", b"v1-1 "):
-            await swapped(flags, handlers.gate)
-            handlers.gate.go.set()
-
-    served(loop, scenario)
-
-
-@every_loop
-def test_a_stream_has_one_configuration(loop: str) -> None:
-    async def scenario(port: int, flags: FlagEvaluator, handlers: Handlers) -> None:
-        status, body = await both(port, flags, handlers.gate, "/streams", handlers.gate.go.set)
-        assert (status, set(body.split()), len(body.split())) == (200, {"v1-1"}, 1_001)
-
-    served(loop, scenario)
-
-
-@every_loop
 def test_background_tasks_are_in_the_request(loop: str) -> None:
     async def scenario(port: int, flags: FlagEvaluator, handlers: Handlers) -> None:
         assert await both(port, flags, handlers.gate, "/after", handlers.gate.go.set) == (200, "v1-1")
         await until(lambda: handlers.gate.noted == [("v1-1", "v1-1", 1)])
-
-    served(loop, scenario)
-
-
-@pytest.mark.parametrize("path", ["/leaves", "/leaves_unasked"])
-@every_loop
-def test_a_task_that_the_request_leaves_behind(loop: str, path: str) -> None:
-    async def scenario(port: int, flags: FlagEvaluator, handlers: Handlers) -> None:
-        await ask(port, path)
-        await handlers.gate.come.wait()
-        await flags.reload(versioned(2))
-        await released(flags)
-        handlers.gate.go.set()
-        await until(lambda: handlers.gate.noted == [("v2-1", "v2-1")])
-
-    served(loop, scenario)
-
-
-@every_loop
-def test_requests_in_a_storm_of_swaps(loop: str) -> None:
-    async def scenario(port: int, flags: FlagEvaluator, handlers: Handlers) -> None:
-        answers: list[str] = []
-
-        async def client() -> None:
-            for _ in range(25):
-                status, body = await ask(port, "/many")
-                assert status == 200
-                answers.append(body)
-
-        async with anyio.create_task_group() as swaps:
-
-            async def swap() -> None:
-                version = 2
-                while True:
-                    await flags.reload(versioned(version))
-                    version += 1
-                    await anyio.lowlevel.checkpoint()
-
-            swaps.start_soon(swap)
-            async with anyio.create_task_group() as group:
-                for _ in range(8):
-                    group.start_soon(client)
-            swaps.cancel_scope.cancel()
-        assert [body for body in answers if len(body.split()) != 1] == []
-        assert len(answers) == 200
-        assert len(set(answers)) > 10
 
     served(loop, scenario)
 

@@ -285,3 +285,18 @@ def test_all_details_know_overrides() -> None:
             assert (found["a"].value, found["a"].variant) == (True, "override")
             assert found["b"].value == "text"
         assert bound.all_details()["a"].value is False
+
+
+def test_all_details_have_what_all_has() -> None:
+    """Overridden flags that no configuration has included, and where there is no configuration at all."""
+    with in_memory({"a": False, "b": "text"}) as open_one:
+        for flags in (open_one, pyflagwasm.open(FLAGD)):
+            bound = flags.bind({"targetingKey": "u"})
+            with override_flags(
+                {"new": 3, "b": "other", "broken": ErrorCode.GENERAL, "of": lambda context: len(context)}
+            ):
+                found = bound.all_details()
+                assert {key: each.value for key, each in found.items() if each.error_code is None} == bound.all()
+                assert (found["new"].value, found["b"].value, found["of"].value) == (3, "other", 1)
+                assert (found["broken"].value, found["broken"].error_code) == (None, ErrorCode.GENERAL)
+                assert list(found)[:2] == (["a", "b"] if flags is open_one else ["new", "b"])

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from ..config.document import UnusableNumber, kind, read_int, refuse_constant
+from ..config.document import STRICT, UnusableNumber, kind
 from .output import BadInput
 
 if TYPE_CHECKING:
@@ -62,15 +62,12 @@ def loaded(arguments: argparse.Namespace) -> Pool:
     return pool
 
 
-_DECODER = json.JSONDecoder(parse_constant=refuse_constant, parse_int=read_int)
-
-
 def json_object(text: str, where: str, line: int | None = None) -> dict[str, Any]:
     """A JSON object from an argument, or from a line of a file."""
     if line is not None:
         where = f"{where}: line {line}"
     try:
-        value = _DECODER.decode(text)
+        value = STRICT.decode(text)
     except json.JSONDecodeError as error:
         place = f"column {error.colno}" if line is not None else f"line {error.lineno}, column {error.colno}"
         raise BadInput(f"{where}: not valid JSON: {error.msg} at {place}") from None

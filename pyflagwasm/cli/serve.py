@@ -65,6 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
         import uvicorn
 
         from ..serve import application
+        from ..serve.guards import ANY, LOOPBACK
     except ModuleNotFoundError as error:
         if error.name != "uvicorn":
             raise
@@ -78,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
     evaluator = _opened(arguments)
     with _logging(), _listening(host, arguments.port, arguments.public) as listener:
         inspector = not arguments.public if arguments.inspector is None else arguments.inspector
-        hosts = ["*"] if arguments.public else ["localhost", "127.0.0.1", "::1", host]
+        hosts = [ANY] if arguments.public else [*LOOPBACK, host]
         app = application(evaluator, inspector=inspector, token=token, cors=origins, hosts=hosts)
 
         class Server(uvicorn.Server):
@@ -98,7 +99,7 @@ def run(arguments: argparse.Namespace) -> int:
 
             async def startup(self, sockets: list[socket.socket] | None = None) -> None:
                 await super().startup(sockets)
-                tell(_serving(arguments, listener, app.state.inspector, token is not None))
+                tell(_serving(arguments, listener, inspector, token is not None))
                 _tell_waiting(evaluator)
 
         config = uvicorn.Config(

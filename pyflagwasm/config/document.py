@@ -14,7 +14,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any, NoReturn, TypeVar, overload
+from typing import Any, Final, NoReturn, TypeVar, overload
 
 from ..errors import ConfigError
 from .pace import breathe
@@ -208,6 +208,11 @@ def read_int(literal: str) -> int:
     if digits > _SAFE_DIGITS and (digits > _SAFE_DIGITS + 1 or math.isinf(float(literal))):
         raise UnusableNumber(literal, f"an integer of {digits} digits, which is beyond the range of a double,")
     return int(literal)
+
+
+STRICT: Final = json.JSONDecoder(parse_constant=refuse_constant, parse_int=read_int)
+"""Decodes JSON that is no configuration as strictly, but for its depth and texts. Raises JSONDecodeError,
+UnusableNumber or RecursionError."""
 
 
 def _check_depth(document: object) -> None:

@@ -15,7 +15,9 @@ from typing import Final, TypeAlias
 
 from ..evaluator import FlagEvaluator
 from ..extras import missing
-from .requests import Attributes, Evaluator, RequestFlags, current, opened, plain_function
+from .contexts import Attributes, plain_function
+from .opening import Evaluator, opened
+from .requests import RequestFlags, current
 
 try:
     from aiohttp import web

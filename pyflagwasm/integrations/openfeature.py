@@ -17,7 +17,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from ..changes import Change
+from ..background import running_loop
+from ..changes import Change, weakly
 from ..config.document import kind
 from ..evaluator import FlagEvaluator
 from ..extras import missing
@@ -34,6 +35,8 @@ try:
     from openfeature.track import TrackingEventDetails
 except ImportError as error:
     raise missing("the OpenFeature provider", "openfeature-sdk", "openfeature") from error
+
+__all__ = ["NAME", "FlagwasmProvider"]
 
 _LOG: Final = logging.getLogger("pyflagwasm")
 
@@ -82,7 +85,7 @@ class FlagwasmProvider(AbstractProvider):
         self._news = threading.Event()
         self._said: State | None = None  # how the evaluator is, as OpenFeature knows it; None while it is not to know
         self._track_failed = False
-        weakref.finalize(self, evaluator.add_listener(_weakly(self)))
+        weakref.finalize(self, evaluator.add_listener(weakly(self._heard)))
 
     # ------------------------------------------------------------ life
 
@@ -95,7 +98,7 @@ class FlagwasmProvider(AbstractProvider):
         """
         self._said = None
         self._news = news = threading.Event()
-        deadline = 0.0 if _on_a_loop() else time.monotonic() + self._ready_timeout
+        deadline = 0.0 if running_loop() is not None else time.monotonic() + self._ready_timeout
         while True:
             found = self._evaluator.statistics()
             if found.state is State.CLOSED:
@@ -226,18 +229,6 @@ class FlagwasmProvider(AbstractProvider):
         return f"<FlagwasmProvider: {self._evaluator!r}>"
 
 
-def _weakly(provider: FlagwasmProvider) -> Callable[[Change], None]:
-    """A listener that does not keep the provider alive."""
-    reference = weakref.ref(provider)
-
-    def heard(change: Change) -> None:
-        found = reference()
-        if found is not None:
-            found._heard(change)
-
-    return heard
-
-
 def _why(cause: str | None, waited: bool) -> str:
     if cause is not None:
         return f"there is no configuration yet: {cause}"
@@ -247,18 +238,6 @@ def _why(cause: str | None, waited: bool) -> str:
         "there is no configuration yet, and waiting for one would block this event loop: "
         "make the provider inside of `async with pyflagwasm.open(...) as flags`, or call set_provider"
     )
-
-
-def _on_a_loop() -> bool:
-    """Whether an event loop runs in this thread."""
-    import anyio
-    from anyio.lowlevel import current_token
-
-    try:
-        current_token()
-    except (anyio.NoEventLoopError, RuntimeError):
-        return False
-    return True
 
 
 def _failed(default: Any, code: ErrorCode, message: str | None, metadata: FlagMetadata) -> FlagResolutionDetails[Any]:

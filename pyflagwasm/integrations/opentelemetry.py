@@ -16,12 +16,13 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from .. import __version__
+from ..changes import weakly
 from ..counted import counter_of
 from ..evaluator import FlagEvaluator, Statistics
 from ..exposures.counting import Batch
 from ..extras import missing
 from ..hooks import Hook
-from ..types import ErrorCode, Reason, State
+from ..types import EMPTY, TARGETING_KEYS, ErrorCode, Reason, State
 
 try:
     from opentelemetry._logs import LoggerProvider, get_logger
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from openfeature.hook import Hook as OpenFeatureHook
 else:
     OpenFeatureHook = object  # it is enough to have the methods, and does not import the package
+
+__all__ = ["OpenTelemetryHook", "evaluation_attributes", "instrument"]
 
 NAME: Final = "pyflagwasm"
 EVENT: Final = "feature_flag.evaluation"
@@ -110,7 +113,8 @@ def evaluation_attributes(hook_context: Any, details: Any) -> Attributes:
             found[PROVIDER] = hook_context.provider_metadata.name
     else:
         metadata = details.metadata
-        targeting_key = (hook_context.context or {}).get("targetingKey")
+        context = hook_context.context or EMPTY
+        targeting_key = next((context[key] for key in TARGETING_KEYS if key in context), None)
     if targeting_key is not None:
         found[CONTEXT_ID] = str(targeting_key)
     for name, attribute in _WELL_KNOWN:
@@ -287,7 +291,7 @@ class _Watched:
         self.flags, self.attributes, self._max_series = weakref.ref(flags), attributes, max_series
         self.begin()
         self._counter = counter_of(flags)
-        self._counter.observe(_weakly(self))
+        self._counter.observe(weakly(self.add))
         _all.add(self)
 
     def begin(self) -> None:
@@ -320,17 +324,6 @@ class _Watched:
         with self._lock:
             self._counter.drain_unless_sent()
             return dict(self._by_code)
-
-
-def _weakly(watched: _Watched) -> Callable[[Batch], None]:
-    reference = weakref.ref(watched)
-
-    def add(batch: Batch) -> None:
-        found = reference()
-        if found is not None:
-            found.add(batch)
-
-    return add
 
 
 def _series(key: str | None, variant: str | None, reason: str) -> Attributes:

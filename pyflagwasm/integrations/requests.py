@@ -1,104 +1,31 @@
 """The flags of one request, for any framework: one configuration, and a context that is made when it is needed.
 
-Here live RequestFlags, `current`, and how an application's evaluator is opened. What a request is, and where its flags
-are kept, is the frameworks' (starlette.py, aiohttp.py). Nothing here is bound to an event loop.
+Here live RequestFlags and `current`. How its configuration is pinned is in pinning.py, functions that make contexts
+are in contexts.py. What a request is, and where its flags are kept, is the frameworks' (starlette.py, aiohttp.py).
+Nothing here is bound to an event loop.
 """
 
 from __future__ import annotations
 
 import logging
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar, Token
-from functools import partial
-from inspect import iscoroutinefunction
 from types import TracebackType
-from typing import Any, Final, Self, TypeAlias
+from typing import Any, Final, Self
 
 from ..answers import NOT_READY
 from ..bound import BoundContext
 from ..evaluations import Evaluations
-from ..evaluator import FlagEvaluator, State
-from ..generation import Generation
-from ..holding import PinnedInstances
-from ..pool.member import Member
-from ..pool.swap import Swaps
-from ..runtime.plain import refused
-from ..types import EMPTY, EvaluationDetails
-
-Evaluator: TypeAlias = FlagEvaluator | Callable[[], FlagEvaluator]
-"""An evaluator, or a function that makes one: for an application that is started more than once, as tests do."""
-
-Attributes: TypeAlias = Mapping[str, Any] | None
+from ..evaluator import FlagEvaluator
+from ..types import EMPTY, TARGETING_KEYS, EvaluationDetails, State
+from .contexts import Attributes, called, usable
+from .pinning import RequestInstances
 
 current: Final[ContextVar[RequestFlags]] = ContextVar("pyflagwasm_request")
 """The flags of the request that this task works for: `current.get()`, or `current.get(None)` outside of requests."""
 
-_KEYS: Final = frozenset({"targetingKey", "targeting_key"})
 _LOG: Final = logging.getLogger("pyflagwasm")
-
-
-class _Instances(PinnedInstances):
-    """A pin that begins with the first evaluation, and after whose end the live configuration answers.
-
-    pinning: False for what follows the live configuration, and after the end. place: the evaluations of the pin, once
-    there are some.
-    """
-
-    __slots__ = ("_ended", "_held", "pinning", "place")
-
-    def __init__(self, swaps: Swaps, pinning: bool) -> None:
-        super().__init__(swaps)
-        self.pinning, self._ended = pinning, False
-        self.place: Evaluations | None = None
-        self._held: list[Generation] = []  # the first counts; there are more if threads of the request begin at once
-
-    @property
-    def generation(self) -> Generation | None:
-        pool = self._swaps.pool
-        if pool.closed:
-            return None
-        while not self._ended:
-            try:
-                self._generation = self.live = found = self._held[0]
-                return found
-            except IndexError:
-                pass
-            pinned = self._swaps.pin(self)
-            if pinned is None:
-                return None
-            self._held.append(pinned)
-            if self._ended:
-                self.let_go()
-            elif pinned is not self._held[0]:
-                self._swaps.unpin(pinned, self)
-        return pool.generation
-
-    def give_back(self, member: Member) -> None:
-        if member.retired and member.generation is not None:  # another one may be pinned meanwhile
-            self._swaps.give_back_retired(member.generation, member)
-        else:
-            super().give_back(member)
-
-    def renew(self) -> None:
-        """Have the next evaluation pin anew, unless the end has come."""
-        self.pinning = not self._ended
-        self.let_go()
-
-    def let_go(self) -> None:
-        self.live = None
-        while True:
-            try:
-                generation = self._held.pop()
-            except IndexError:
-                return
-            self._swaps.unpin(generation, self)
-
-    def leave(self) -> None:
-        self._ended, self.pinning = True, False
-        self.let_go()
-        self.place = None  # it refers to this: nothing is left to the collector of cycles
 
 
 class RequestFlags(BoundContext):
@@ -128,7 +55,7 @@ class RequestFlags(BoundContext):
         self._shortcut = self._encoded = self._context = None
         self._bound_to: Evaluations | None = None
         self._made: Mapping[str, Any] | None = None
-        self._instances: _Instances | None = None
+        self._instances: RequestInstances | None = None
         self._owns = False
         self._token: Token[RequestFlags] | None = None
         self._transaction: Any = None  # what transactions.py makes of the context
@@ -141,7 +68,7 @@ class RequestFlags(BoundContext):
         if evaluator._dormant:
             evaluator._wake()  # here, on the event loop; the evaluations may be in threads
         if self._instances is None:
-            self._instances, self._owns = _Instances(evaluator._swaps, pin), True
+            self._instances, self._owns = RequestInstances(evaluator._swaps, pin), True
         self._token = current.set(self)
         return self
 
@@ -193,12 +120,13 @@ class RequestFlags(BoundContext):
     def context(self) -> Mapping[str, Any]:
         """The evaluation context; makes it if that has not been done. Empty if its function failed."""
         made = self._resolved()
-        return made if isinstance(made, Mapping) and not isinstance(made, _Failed) else EMPTY
+        return made if usable(made) else EMPTY
 
     def identify(self, attributes: Mapping[str, Any], *, replace: bool = False) -> None:
         """Add attributes to the context of this request, over those that it has: who it is, once that is known.
 
         replace: they are the whole context. Evaluations from now on take it, wherever in the request they are.
+        Raises TypeError for what is no mapping.
         """
         self._made = self._with(attributes, replace)
         self._shortcut, self._bound_to = None, None
@@ -222,11 +150,11 @@ class RequestFlags(BoundContext):
         if not isinstance(attributes, Mapping):
             raise TypeError(f"the attributes of a context are a mapping, not {type(attributes).__name__}")
         made = EMPTY if replace else self._resolved()
-        if not isinstance(made, Mapping) or isinstance(made, _Failed):
+        if not usable(made):
             return made  # flags that read the context go on to fail: of what there is only a part is known
         both = dict(made)
-        if not _KEYS.isdisjoint(attributes):
-            for key in _KEYS:
+        if any(key in attributes for key in TARGETING_KEYS):
+            for key in TARGETING_KEYS:
                 both.pop(key, None)
         return both | dict(attributes)
 
@@ -236,7 +164,7 @@ class RequestFlags(BoundContext):
         made = self._made
         if made is None:
             source = self._source
-            made = _called(source) if callable(source) else source
+            made = called(source) if callable(source) else source
             self._made = made = EMPTY if made is None else made
         return made
 
@@ -248,8 +176,8 @@ class RequestFlags(BoundContext):
         if instances is not None and instances.pinning:
             place = instances.place
             if place is None:
-                place = Evaluations(instances, evaluator._clock, evaluator._hooks, evaluator._counter)
-                instances.place = place  # of two threads at once either one serves: the pin is the instances'
+                # Of two threads at once either one serves: the pin is the instances'.
+                instances.place = place = evaluator._over(instances)
             of = place
         if self._bound_to is not of:
             self._bind(of)
@@ -282,84 +210,3 @@ class RequestFlags(BoundContext):
 
 
 _told: weakref.WeakSet[FlagEvaluator] = weakref.WeakSet()
-
-
-# ---------------------------------------------------------------- contexts
-
-
-class _Failed(Mapping[str, Any]):
-    """Stands for a context that could not be made: reading it fails the flag that reads it."""
-
-    def __init__(self, error: Exception) -> None:
-        self._message = f"the context function raised {type(error).__name__}"
-
-    def __getitem__(self, key: str) -> Any:
-        raise refused(self._message)
-
-    def __iter__(self) -> Iterator[str]:
-        raise refused(self._message)
-
-    def __len__(self) -> int:
-        raise refused(self._message)
-
-    def __bool__(self) -> bool:
-        return True
-
-
-def _called(function: Callable[[], Attributes]) -> Attributes:
-    try:
-        return function()
-    except Exception as error:
-        which = _name(function), type(error)
-        if which not in _reported:
-            _reported.add(which)
-            _LOG.error("the context function %s raised; further ones are not logged", which[0], exc_info=error)
-        return _Failed(error)
-
-
-_reported: set[tuple[str, type[Exception]]] = set()
-
-
-def _name(function: Any) -> str:
-    """The name of the application's function, which has its arguments from us."""
-    while isinstance(function, partial):
-        first = function.args[0] if function.args else None
-        function = first if callable(first) else function.func
-    return f"{function.__module__}.{getattr(function, '__qualname__', type(function).__qualname__)}"
-
-
-def plain_function(context: Any) -> None:
-    """Refuses, when an application is set up, a context function that cannot be one. None is none."""
-    if context is None:
-        return
-    if not callable(context):
-        raise TypeError(f"context is a function of the request that gives a mapping, not {type(context).__name__}")
-    if iscoroutinefunction(context) or iscoroutinefunction(type(context).__call__):
-        raise TypeError(
-            "the context function must not be async: it is called at the first evaluation; await in the handler, and "
-            "give what is found to flags(request).identify({...})"
-        )
-
-
-# ---------------------------------------------------------------- the application's evaluator
-
-
-@asynccontextmanager
-async def opened(evaluator: Evaluator) -> AsyncIterator[FlagEvaluator]:
-    """An application's evaluator for as long as it runs: opened, and closed at the end.
-
-    One that somebody has opened already is used as it is, and left open. Raises RuntimeError for one that is closed.
-    """
-    made = evaluator if isinstance(evaluator, FlagEvaluator) else evaluator()
-    if not isinstance(made, FlagEvaluator):
-        raise TypeError(f"a FlagEvaluator is needed, as pyflagwasm.open gives it, not {type(made).__name__}")
-    if made.statistics().state is State.CLOSED:
-        raise RuntimeError(
-            "the evaluator is closed, by an earlier run of the application: to start it again give a function that "
-            "opens another one, `lambda: pyflagwasm.open(...)`"
-        )
-    if made._opened:
-        yield made
-    else:
-        async with made:
-            yield made

@@ -6,9 +6,8 @@ costs nothing until then, and knows of who was identified meanwhile, in whicheve
 
 from __future__ import annotations
 
-from typing import Final
-
 from ..extras import missing
+from ..types import TARGETING_KEYS
 from .requests import RequestFlags, current
 
 try:
@@ -16,8 +15,6 @@ try:
     from openfeature.evaluation_context import EvaluationContext
 except ImportError as error:
     raise missing("the transaction context", "openfeature-sdk", "openfeature") from error
-
-_KEYS: Final = ("targetingKey", "targeting_key")
 
 
 class RequestPropagator:
@@ -54,8 +51,8 @@ def _of(request: RequestFlags) -> EvaluationContext:
     context = request.context
     known = request._transaction
     if known is None or known[0] is not context:
-        named = next((context[key] for key in _KEYS if isinstance(context.get(key), str)), None)
-        rest = {key: value for key, value in context.items() if named is None or key not in _KEYS}
+        named = next((context[key] for key in TARGETING_KEYS if isinstance(context.get(key), str)), None)
+        rest = {key: value for key, value in context.items() if named is None or key not in TARGETING_KEYS}
         request._transaction = known = context, EvaluationContext(named, rest)
     made: EvaluationContext = known[1]
     return made

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from importlib import import_module
 from typing import Final
 
 from starlette.applications import Starlette
@@ -14,12 +13,14 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import Route
 
-from ..evaluator import FlagEvaluator, State
-from ..types import ErrorCode
+from ..evaluator import FlagEvaluator
+from ..integrations.opening import opened
+from ..types import ErrorCode, State
 from .events import PATH, Events
 from .guards import HEALTH, LOOPBACK, Hosts, Token
+from .inspector import routes as inspected
 from .ofrep import FLAGS, Ofrep
 from .writing import answer, failure
 
@@ -49,7 +50,8 @@ def application(
     hosts: names by which the server may be called, without ports; "*" for any, where something else guards it. The
         default is for one's own machine.
 
-    Raises ValueError for an empty token, and TypeError for a single text as cors or hosts.
+    Raises ValueError for an empty token, and TypeError for a single text as cors or hosts. Starting it raises what
+    opening the evaluator raises, and RuntimeError if that is closed: a second run needs an application of its own.
     """
     if isinstance(cors, str) or isinstance(hosts, str):
         raise TypeError("cors and hosts are lists of texts, not one text")
@@ -59,11 +61,8 @@ def application(
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         try:
-            if evaluator._opened:
+            async with opened(evaluator):
                 yield
-            else:
-                async with evaluator:
-                    yield
         finally:
             app.state.closing = True
 
@@ -74,9 +73,7 @@ def application(
         return answer(200 if answers else 503, {"state": str(state), "generation": generation})
 
     events = Events(evaluator, lambda: bool(app.state.closing), token)
-    page = _inspector(evaluator) if inspector else []
-    if page:
-        page.append(Route("/", _to_the_page))
+    page = [*inspected(evaluator), Route("/", _to_the_page)] if inspector else []
     middleware = [Middleware(Hosts, hosts=tuple(hosts))]
     if origins := list(cors):
         middleware.append(
@@ -104,20 +101,7 @@ def application(
     )
     app.router.redirect_slashes = False  # or the empty key would lead to all flags
     app.state.closing = False
-    app.state.inspector = bool(page)
     return app
-
-
-def _inspector(evaluator: FlagEvaluator) -> list[BaseRoute]:
-    name = f"{__package__}.inspector"
-    try:
-        module = import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name != name:
-            raise
-        return []
-    routes: list[BaseRoute] = module.routes(evaluator)
-    return routes
 
 
 async def _to_the_page(request: Request) -> Response:

@@ -13,19 +13,16 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from ..config.document import read_int, refuse_constant
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from ..config.document import STRICT
 from ..evaluator import FlagEvaluator
-from ..extras import missing
 from .inspector_answers import Question, Unusable, encoded, explained
 from .inspector_tables import Tables
-
-try:
-    from starlette.concurrency import run_in_threadpool
-    from starlette.requests import Request
-    from starlette.responses import RedirectResponse, Response
-    from starlette.routing import BaseRoute, Route
-except ImportError as error:
-    raise missing("the inspector", "starlette", "serve") from error
+from .writing import matches
 
 if TYPE_CHECKING:
     from ..generation import Generation
@@ -45,7 +42,6 @@ _HEADERS: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
-_DECODER: Final = json.JSONDecoder(parse_constant=refuse_constant, parse_int=read_int)
 
 
 def routes(evaluator: FlagEvaluator) -> list[BaseRoute]:
@@ -54,7 +50,6 @@ def routes(evaluator: FlagEvaluator) -> list[BaseRoute]:
     Make them before the evaluator is entered: what it loads from then on keeps what explanations need, twice the
     objects of a configuration. For what was loaded before, the page has values and no reasons.
     The page shows keys, values and rules to whoever can reach it: serve it to those who may know them.
-    Raises ImportError without Starlette.
     """
     evaluator._intake.explaining = True
     inspector = _Inspector(evaluator)
@@ -76,19 +71,18 @@ def routes(evaluator: FlagEvaluator) -> list[BaseRoute]:
 
 # ---------------------------------------------------------------- files
 
+_PACKAGE: Final = resources.files(__name__.partition(".")[0])
+_STATIC: Final = _PACKAGE.joinpath("serve", "static")
+
 
 def _static_files() -> list[tuple[str, str]]:
-    folder = resources.files(__package__).joinpath("static")
-    names = sorted(file.name for file in folder.iterdir())
+    names = sorted(file.name for file in _STATIC.iterdir())
     return [(name, suffix) for name in names if (suffix := name.rpartition(".")[2]) in _TYPES]
 
 
 def _file(name: str, media_type: str) -> Callable[[Request], Response]:
     """The endpoint of a file of the package, read once."""
-    if name == "core.wasm":
-        data = resources.files(__package__.rpartition(".")[0]).joinpath(name).read_bytes()
-    else:
-        data = resources.files(__package__).joinpath("static", name).read_bytes()
+    data = (_PACKAGE if name == "core.wasm" else _STATIC).joinpath(name).read_bytes()
     tag = f'"{hashlib.sha256(data).hexdigest()[:32]}"'
 
     async def serve(request: Request) -> Response:
@@ -105,8 +99,7 @@ async def _to_the_page(request: Request) -> Response:
 def _tagged(request: Request, data: bytes, media_type: str, tag: str, more: dict[str, str]) -> Response:
     """The data, or 304 for who has it. To be asked for again each time: the server may be another version tomorrow."""
     headers = {**_HEADERS, "ETag": tag, "Cache-Control": "no-cache", **more}
-    known = [each.strip().removeprefix("W/") for each in request.headers.get("if-none-match", "").split(",")]
-    if tag in known:
+    if matches(request.headers.get("if-none-match", ""), tag):
         return Response(status_code=304, headers=headers)
     return Response(data, headers=headers, media_type=media_type)
 
@@ -204,7 +197,7 @@ async def _body(request: Request) -> bytes:
 
 def _object(data: bytes) -> dict[str, Any]:
     try:
-        found = _DECODER.decode(data.decode())
+        found = STRICT.decode(data.decode())
     except (ValueError, RecursionError) as error:  # UnusableNumber is a ValueError
         why = "nested too deep" if isinstance(error, RecursionError) else str(error)
         raise Unusable(f"the body is not JSON: {why}") from None

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from starlette.requests import Request
 
-from ..config.document import UnusableNumber, kind, read_int, refuse_constant
+from ..config.document import STRICT, UnusableNumber, kind
 from ..types import ErrorCode
 
 MOST: Final = 1 << 20
@@ -22,7 +22,6 @@ MOST: Final = 1 << 20
 _MOST_DRAINED: Final = 16 << 20  # so much is read and thrown away, for the client to come round to reading the answer
 _TOO_MUCH: Final = f"the body has more than {MOST >> 10} KiB"
 _JSON: Final = re.compile(r"application/(?:[\w.+-]+\+)?json", re.ASCII)
-_DECODER: Final = json.JSONDecoder(parse_constant=refuse_constant, parse_int=read_int)
 
 
 class Refused(Exception):
@@ -68,7 +67,7 @@ def _context(body: bytes) -> Mapping[str, Any]:
     if not body.strip():
         raise _refused(400, 'there is no body: send {"context": {"targetingKey": ...}}')
     try:
-        document = _DECODER.decode(body.decode())
+        document = STRICT.decode(body.decode())
     except UnicodeDecodeError as error:
         raise _refused(400, f"the body is not UTF-8: byte {error.start + 1}") from None
     except json.JSONDecodeError as error:

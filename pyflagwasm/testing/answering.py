@@ -63,9 +63,8 @@ class Answering(Override):
     ) -> dict[str, Any]:
         generation = of._instances.generation
         keys = None if flag_keys is None else [key for key in flag_keys if isinstance(key, str)]
-        values: dict[str, Any] = {}
+        values = self._values()
         for layer in self._layers():
-            values = {**layer.values, **values}
             for key in keys or ():
                 _look_for_mistake(layer, key, generation)
         made = found
@@ -82,6 +81,20 @@ class Answering(Override):
         for findings in self._watching():
             findings.selected(of, keys or (), made, values)
         return made
+
+    def detailed(
+        self, of: Evaluations, context: Mapping[str, Any] | None, found: dict[str, EvaluationDetails]
+    ) -> dict[str, EvaluationDetails]:
+        generation = of._instances.generation
+        values = self._values().items()
+        return found | {key: _details(generation, HookContext(key, None, context), value) for key, value in values}
+
+    def _values(self) -> dict[str, Any]:
+        """What is overridden here, by key."""
+        values: dict[str, Any] = {}
+        for layer in self._layers():
+            values = {**layer.values, **values}
+        return values
 
 
 def _details(generation: Generation | None, about: HookContext, value: Any) -> EvaluationDetails:

@@ -150,11 +150,6 @@ def _alone() -> bool:
     """Whether nothing else runs here that is to be kept apart: in the main thread, outside of any event loop."""
     if threading.current_thread() is not threading.main_thread():
         return False
-    import anyio
-    from anyio.lowlevel import current_token
+    from ..background import running_loop
 
-    try:
-        current_token()
-    except (anyio.NoEventLoopError, RuntimeError):
-        return True
-    return False
+    return running_loop() is None

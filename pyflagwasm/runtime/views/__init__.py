@@ -28,6 +28,7 @@ from typing import Any, Final, TypeAlias
 
 from ..._abi import SCRATCH_REQUEST_SIZE, VALUE_SIZE
 from ...config.model import MISSING, Slot
+from ...types import TARGETING_KEYS
 from ..plain import INT_MAX, INT_MIN, EncodeError, double, is_number, is_text, plain, refused
 from . import growthbook, unleash
 from .eppo import eppo_text
@@ -36,8 +37,7 @@ Context: TypeAlias = Mapping[str, Any]
 Reader: TypeAlias = Callable[[Context, int], Any]
 View: TypeAlias = Callable[[Context, tuple[str, ...], int], Any]
 
-TARGETING_KEY = "targetingKey"
-TARGETING_KEY_ALIAS = "targeting_key"
+TARGETING_KEY, TARGETING_KEY_ALIAS = TARGETING_KEYS
 
 _INDEX_DIGITS = 18
 # One more than any request holds: a mapping may be endless.

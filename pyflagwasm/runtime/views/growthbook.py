@@ -28,13 +28,13 @@ from typing import Any, Final, TypeAlias
 from ..._abi import SCRATCH_REQUEST_SIZE, VALUE_SIZE, Kind
 from ...config.formats.growthbook import semantics
 from ...config.model import MISSING
+from ...types import TARGETING_KEYS
 from ..plain import plain
 
 Context: TypeAlias = Mapping[str, Any]
 Reader: TypeAlias = Callable[[Context, int], Any]
 
 _ID: Final = "id"
-_KEYS: Final = ("targetingKey", "targeting_key")
 _MOST_DIGITS: Final = 18  # of a bucket version that anybody has
 _DOCS: Final = "stickyBucketAssignmentDocs"
 _MOST_MEMBERS: Final = SCRATCH_REQUEST_SIZE // (2 * VALUE_SIZE) + 1  # of a mapping that may be endless
@@ -44,7 +44,7 @@ _VERDICTS: Final[tuple[list[bool], list[bool]]] = ([], [True])
 def _top(context: Context, name: str) -> Any:
     value = context.get(name, MISSING)
     if value is MISSING and name == _ID:
-        for key in _KEYS:
+        for key in TARGETING_KEYS:
             value = context.get(key, MISSING)
             if value is not MISSING:
                 break

@@ -33,6 +33,7 @@ from typing import Any, Final
 from ..._abi import Kind
 from ...config.formats.unleash.values import instant, number, number_text
 from ...config.model import MISSING
+from ...types import TARGETING_KEYS
 from ..plain import EncodeError, plain
 
 FIELDS: Final = ("userId", "sessionId", "environment", "appName", "currentTime", "remoteAddress")
@@ -43,7 +44,6 @@ DRAWING: Final = ("unleash_sticky", "unleash_random")
 """The views that may draw."""
 
 _NEVER_AT_THE_TOP = ("properties", "context")
-_TARGETING_KEYS = ("targetingKey", "targeting_key")
 draw: Callable[[int], int] = lambda limit: random.randrange(1, limit)  # noqa: E731
 """A number in 1 .. limit - 1; tests put another one in its place."""
 
@@ -84,7 +84,7 @@ def _found(context: Mapping[str, Any], name: str, words: str) -> Any:
     if type(top) is str:
         return top
     if top is MISSING and name == "userId":
-        for key in _TARGETING_KEYS:
+        for key in TARGETING_KEYS:
             if (top := context.get(key, MISSING)) is not MISSING:
                 break
     if top is MISSING and name == CLOCK and words == "client":  # UnleashClient puts the time of now at the top
@@ -167,7 +167,7 @@ def lookup(view: str, args: tuple[str, ...]) -> tuple[str, str | None, tuple[str
     names = args[:1] if view in ("unleash_text", "unleash_clock") else args[4:] if view == "unleash_sticky" else ()
     if not names or names[0] in _NEVER_AT_THE_TOP:
         return None
-    return names[0], _TARGETING_KEYS[0] if names[0] == "userId" else None, (), 1 << Kind.TEXT
+    return names[0], TARGETING_KEYS[0] if names[0] == "userId" else None, (), 1 << Kind.TEXT
 
 
 def reads_now(view: str, args: tuple[str, ...]) -> bool:
