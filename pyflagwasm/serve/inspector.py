@@ -21,7 +21,7 @@ from .inspector_tables import Tables
 
 try:
     from starlette.concurrency import run_in_threadpool
-    from starlette.requests import Request
+    from starlette.requests import ClientDisconnect, Request
     from starlette.responses import RedirectResponse, Response
     from starlette.routing import BaseRoute, Route
 except ImportError as error:
@@ -169,6 +169,8 @@ class _Inspector:
                     return answer(Question(asked, len(data), generation, pinned._instances))
 
                 return _json(await run_in_threadpool(work))
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody reads it
         except Unusable as unusable:
             return _json({"error": str(unusable)}, 400)
         except _Refused as refused:
