@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from evaluators import FLAGD, closed, document, flag, opened
+from httpx2 import ASGITransport, AsyncClient
 from inspector_documents import SAMPLES, many
 from starlette.applications import Starlette
 from starlette.routing import Mount
@@ -21,12 +22,15 @@ from pyflagwasm import _abi
 from pyflagwasm.evaluations import explain
 from pyflagwasm.evaluator import FlagEvaluator
 from pyflagwasm.explain import explain_text
+from pyflagwasm.generation import Generation
 from pyflagwasm.pool import asking
 from pyflagwasm.runtime import views
 from pyflagwasm.runtime.encode import EncodeError, buffer
 from pyflagwasm.runtime.views import unleash
+from pyflagwasm.serve import inspector
 from pyflagwasm.serve.inspector import MOST_BYTES, routes
 from pyflagwasm.serve.inspector_answers import MOST_REQUESTS
+from pyflagwasm.serve.inspector_tables import Tables
 
 NOW_US = 1_750_000_000_000_000
 
@@ -431,6 +435,28 @@ def test_who_leaves_before_the_end_of_the_body_is_no_error_of_ours() -> None:
 
     asyncio.run(main())
     assert sent[0]["status"] == 400
+    closed(evaluator)
+
+
+def test_many_pages_that_ask_at_once_cost_what_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+
+    class Counted(Tables):
+        def __init__(self, generation: Generation) -> None:
+            made.append(generation.number)
+            super().__init__(generation)
+
+    monkeypatch.setattr(inspector, "Tables", Counted)
+    evaluator = opened(many(1000))
+
+    async def main() -> None:
+        transport = ASGITransport(Starlette(routes=routes(evaluator)))
+        async with AsyncClient(transport=transport, base_url="http://localhost") as client:
+            answers = await asyncio.gather(*(client.get("/inspector/configuration") for _ in range(8)))
+        assert {answer.status_code for answer in answers} == {200}
+
+    asyncio.run(main())
+    assert made == [1]
     closed(evaluator)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections.abc import Callable
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
@@ -128,6 +129,7 @@ class _Inspector:
     def __init__(self, evaluator: FlagEvaluator) -> None:
         self._evaluator = evaluator
         self._tables: Tables | None = None
+        self._making = threading.Lock()
 
     async def configuration(self, request: Request) -> Response:
         """What the page needs to evaluate; 304 as long as that is what it has, 503 before there is any."""
@@ -179,8 +181,15 @@ class _Inspector:
     async def _tables_of(self, generation: Generation) -> Tables:
         tables = self._tables
         if tables is None or tables.generation is not generation:
-            tables = self._tables = await run_in_threadpool(Tables, generation)
+            tables = await run_in_threadpool(self._made, generation)
         return tables
+
+    def _made(self, generation: Generation) -> Tables:
+        with self._making:  # all pages ask at once after a swap
+            tables = self._tables
+            if tables is None or tables.generation is not generation:
+                tables = self._tables = Tables(generation)
+            return tables
 
 
 def _same_origin(request: Request) -> None:
