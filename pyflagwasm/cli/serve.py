@@ -137,10 +137,9 @@ def _origin(text: str) -> str:
     origin = text.lower()  # as browsers send it
     try:
         parts = urlsplit(origin)
-        good = (
-            parts.scheme in ("http", "https") and bool(parts.hostname) and origin == f"{parts.scheme}://{parts.netloc}"
-        )
-    except ValueError:
+        named = bool(parts.hostname) and parts.port != 0
+        good = named and parts.scheme in ("http", "https") and origin == f"{parts.scheme}://{parts.netloc}"
+    except ValueError:  # of a bracket or a port
         good = False
     if origin != "*" and not good:
         raise BadInput(f"--cors: {text!r} is not an origin such as https://shop.example, without a path; or *")
