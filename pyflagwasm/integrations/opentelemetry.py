@@ -283,7 +283,7 @@ class _Instruments:
                 yield Observation(count, {**watched.attributes, ERROR_TYPE: code})
 
 
-_lock = threading.Lock()
+_lock = threading.RLock()  # a finalizer may end an instrumentation while another one begins
 _instruments: weakref.WeakKeyDictionary[MeterProvider, _Instruments] = weakref.WeakKeyDictionary()
 _all: weakref.WeakSet[_Watched] = weakref.WeakSet()
 _ERRORS: Final = frozenset(map(str, ErrorCode))
@@ -357,7 +357,7 @@ def _series(key: str | None, variant: str | None, reason: str) -> Attributes:
 
 def _after_fork() -> None:
     global _lock
-    _lock = threading.Lock()
+    _lock = threading.RLock()
     for watched in tuple(_all):
         watched.begin()
 
