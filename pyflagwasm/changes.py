@@ -98,6 +98,8 @@ class Listeners:
                         return
                     change = self._untold.popleft()
                 for listener in self._listeners:
+                    if listener not in self._listeners:  # the one before has taken it away
+                        continue
                     try:
                         listener(change)
                     except Exception:

@@ -33,6 +33,7 @@ PAGES = sorted(DOCS.rglob("*.md"))
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 
 _BLOCK = re.compile(r"^```([a-z]*)(?: +([^\n]+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(r"[\s>*+-]*(?:\d+[.)]\s*)?(?:`{3}|~{3})")
 _PORT = re.compile(r"\b(80\d\d|9464)\b")
 _CHILD = """
 import contextlib, io, json, sys, traceback
@@ -57,8 +58,12 @@ class Block:
 
 
 def blocks(page: Path) -> list[Block]:
-    """All blocks of a page, in order."""
+    """All blocks of a page, in order. Raises for a fence that is in none: what is in it would not run."""
     text = page.read_text()
+    for number, line in enumerate(_BLOCK.sub(lambda match: "\n" * match[0].count("\n"), text).split("\n"), 1):
+        assert not _FENCE.match(line), (
+            f"{page.name}:{number}: a block begins at the margin, with ```kind or ```kind NAME"
+        )
     return [
         Block(match[1], match[2], match[3], f"{page.name}:{text.count(chr(10), 0, match.start(3)) + 1}")
         for match in _BLOCK.finditer(text)
@@ -78,7 +83,9 @@ def written(found: list[Block], folder: Path) -> None:
 
 def check_data(block: Block) -> None:
     """Raises if the block is not what it says it is."""
-    if block.kind == "json":
+    if block.kind == "python" and block.name is not None:
+        compile(block.text, block.place, "exec")  # what runs it, if something does, is another block
+    elif block.kind == "json":
         json.loads(block.text)
     elif block.kind == "toml":
         tomllib.loads(block.text)

@@ -21,6 +21,7 @@ from pyflagwasm.config.fingerprint import fingerprints
 from pyflagwasm.config.formats import load
 from pyflagwasm.generation import Generation
 from pyflagwasm.loading import compile_source
+from pyflagwasm.testing import in_memory
 from pyflagwasm.types import State
 
 
@@ -322,3 +323,18 @@ def test_a_tree_that_cannot_be_told_is_always_another_one() -> None:
 def test_evaluators_remember_them_and_check_does_not() -> None:
     assert compile_source(FLAGD, explain=False).fingerprints.keys() == FLAGD["flags"].keys()
     assert compile_source(FLAGD).fingerprints == {}
+
+
+def test_who_is_taken_away_by_another_one_hears_no_more() -> None:
+    flags = in_memory({"f": 1})
+    seen: list[str] = []
+
+    def first(change: Change) -> None:
+        seen.append("first")
+        remove()
+
+    flags.add_listener(first)
+    remove = flags.add_listener(lambda change: seen.append("second"))
+    flags.set("f", 2)
+    assert seen == ["first"]
+    flags.close()

@@ -132,6 +132,17 @@ def test_a_link_stays_one(capsys: Capture, shop: str, tmp_path: Path) -> None:
     assert "FlagSet" in (tmp_path / "target.py").read_text()
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_what_is_no_file_is_not_replaced(capsys: Capture, shop: str, tmp_path: Path) -> None:
+    """A pipe as /dev/null would be: by whoever may do so, it would be replaced by a file."""
+    os.mkfifo(tmp_path / "pipe")
+    os.symlink("pipe", tmp_path / "link")
+    for name in ("pipe", "link"):
+        code, out, err = run(capsys, "codegen", shop, "--output", str(tmp_path / name))
+        assert (code, out, "is no regular file" in err) == (2, "", True)
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+
+
 def test_hostile_keys(capsys: Capture, tmp_path: Path) -> None:
     path = written(tmp_path, "hostile.json", hostile())
     output = str(tmp_path / "flags.py")

@@ -30,6 +30,23 @@ def test_there_are_pages() -> None:
     assert sum(len(blocks(page)) for page in PAGES) > 20
 
 
+@pytest.mark.parametrize(
+    "head", ["   ```python", "- ```python", "```Python", "```python3", "~~~python", "> ```", "````python"]
+)
+def test_no_block_is_passed_over(tmp_path: Path, head: str) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"```text\na\n```\n\n{head}\n1 / 0\n```\n")
+    with pytest.raises(AssertionError, match=r"page\.md:\d"):
+        blocks(page)
+
+
+def test_a_file_of_a_page_is_python(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("```python shop.py\ndef f(:\n```\n")
+    with pytest.raises(SyntaxError, match="invalid syntax"):
+        check_data(blocks(page)[0])
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_its_program(page: Path, tmp_path: Path) -> None:
     found = folder_of(page, tmp_path)

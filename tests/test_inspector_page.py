@@ -21,6 +21,7 @@ from pyflagwasm.evaluations import explain
 from pyflagwasm.evaluator import FlagEvaluator
 from pyflagwasm.explain import explain_text
 from pyflagwasm.runtime.views import unleash
+from pyflagwasm.serve import inspector_answers
 from pyflagwasm.serve.json_text import json_text
 
 if TYPE_CHECKING:
@@ -112,6 +113,20 @@ def test_a_population_splits_as_it_does_in_python(chromium: Browser, name: str) 
             wanted[details.variant or "the caller's default"] += 1
         assert found == wanted
         assert len(found) > 1
+
+
+def test_a_population_comes_in_the_pieces_that_the_server_sends(
+    chromium: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inspector_answers, "MOST_REQUESTS", 1 << 14)
+    sample = SAMPLES["unleash"]
+    with serving(sample.source) as (evaluator, address), visit(chromium, address) as page:
+        at_now(page)
+        page.fill("#people", "700")
+        choose(page, sample.split)
+        contexts = ({"targetingKey": "user-1", sample.varies: f"user-{number}"} for number in range(700))
+        wanted = Counter(evaluator.details_nowait(sample.split, each).variant for each in contexts)
+        assert counts(page, 700) == wanted
 
 
 def test_a_population_can_differ_in_another_attribute(chromium: Browser) -> None:

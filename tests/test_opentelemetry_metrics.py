@@ -264,6 +264,30 @@ def test_two_meter_providers() -> None:
     closed(flags)
 
 
+def test_twice_is_once() -> None:
+    metrics = Metrics()
+    flags = opened(FLAGD)
+    ends = [instrument(flags, metrics.provider) for _ in range(2)]
+    flags.value_nowait("plan", PRO, False)
+    assert metrics["pyflagwasm.evaluations"] == {ON: 1}
+    for end in ends[0], ends[0]:
+        end()
+        assert metrics["pyflagwasm.evaluations"] == {ON: 1}
+    ends[1]()
+    assert metrics.all() == {}
+    closed(flags)
+
+
+def test_what_has_ended_leaves_nothing_behind() -> None:
+    metrics = Metrics()
+    flags = opened(FLAGD)
+    for _ in range(3):
+        instrument(flags, metrics.provider)()
+    gc.collect()
+    assert counter_of(flags)._observers == []
+    closed(flags)
+
+
 def test_an_evaluator_is_not_kept_alive() -> None:
     metrics = Metrics()
     flags = opened(FLAGD)

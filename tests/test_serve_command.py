@@ -21,6 +21,7 @@ from served import FLAGS, JSON
 
 import pyflagwasm.cli.serve as command
 from pyflagwasm.cli import serve
+from pyflagwasm.cli.output import BadInput
 
 ROOT = Path(__file__).parent.parent
 ON, OFF = (document(f=flag(ON_OFF, each)) for each in ("on", "off"))
@@ -220,6 +221,19 @@ def test_a_configuration_that_is_bad(capsys: Capture, tmp_path: Path) -> None:
 def test_an_empty_token(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(command.TOKEN, "")
     assert "PYFLAGWASM_TOKEN is empty" in refused(capsys, "example:flagd")
+
+
+@posix
+def test_a_token_that_is_no_text(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(command.TOKEN, os.fsdecode(b"\xff"))
+    assert "PYFLAGWASM_TOKEN is not UTF-8" in refused(capsys, "example:flagd")
+
+
+def test_origins_are_as_browsers_send_them() -> None:
+    assert [command._origin(each) for each in ("HTTPS://Shop.example:8443", "*")] == ["https://shop.example:8443", "*"]
+    for each in ("http://", "http://:80", "http://[", "https://shop.example:x"):
+        with pytest.raises(BadInput, match="is not an origin such as"):
+            command._origin(each)
 
 
 @pytest.mark.parametrize(("package", "extra"), [("uvicorn", "serve"), ("starlette", "serve"), ("httpx2", "http")])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import os
@@ -18,7 +19,7 @@ from evaluators import ON_OFF, document, flag
 from served import Served, serving
 
 import pyflagwasm
-from pyflagwasm.serve import events
+from pyflagwasm.serve import application, events
 from pyflagwasm.serve.events import PATH
 
 
@@ -99,6 +100,18 @@ def test_streams_end_with_the_server() -> None:
             event(other)
     assert other.read() == b""
     kept.close()
+
+
+def test_an_application_that_starts_again_has_streams_again() -> None:
+    async def main() -> None:
+        async with pyflagwasm.open("example:flagd") as flags:
+            app = application(flags)
+            for _ in range(2):
+                async with app.router.lifespan_context(app):
+                    assert app.state.closing is False
+                assert app.state.closing is True
+
+    asyncio.run(main())
 
 
 SERVER = """

@@ -98,6 +98,7 @@ def test_hosts(guarded: Served, host: str) -> None:
 
 
 OTHERS = ["evil.example", "localhost.evil.example", "flags.example.", "127.0.0.1.", "localhost@evil.example"]
+OTHERS += ["[::1].evil.example", "localhost:80@evil.example", "[::1", "localhost:80:90"]
 
 
 @pytest.mark.parametrize("host", [*OTHERS, "[::2]:8016", "", "*"])
@@ -112,6 +113,12 @@ def test_no_host_or_two(guarded: Served) -> None:
     assert b" 403 " in guarded.raw(f"{head % LATIN}\r\n{{}}".encode("latin-1")).splitlines()[0]
     two = f"{head % LATIN}Host: localhost\r\nHost: evil.example\r\n\r\n{{}}"
     assert b" 200 " not in guarded.raw(two.encode("latin-1")).splitlines()[0]
+
+
+def test_a_token_with_the_line_break_of_its_file() -> None:
+    with serving(FLAGD, token="secret\n") as served:
+        assert served.flag("bool", **bearer("secret")).status == 200
+        assert served.flag("bool", **bearer("")).status == 401
 
 
 def test_any_host() -> None:

@@ -94,6 +94,25 @@ def test_a_decorator_of_a_coroutine_function(loop: str) -> None:
     run_on(loop, scenario)
 
 
+@every_loop
+def test_a_decorator_of_what_gives_a_coroutine(loop: str) -> None:
+    async def scenario() -> None:
+        async with pyflagwasm.open(FLAGD) as flags:
+
+            async def ask() -> str:
+                return await flags.value("text", default="")
+
+            class Asking:
+                async def __call__(self) -> str:
+                    return await ask()
+
+            for function in (lambda: ask(), Asking()):
+                assert await override_flags(text="overridden")(function)() == "overridden"
+            assert await ask() == "A"
+
+    run_on(loop, scenario)
+
+
 def test_what_cannot_be_decorated() -> None:
     def generator() -> Iterator[int]:
         yield 1

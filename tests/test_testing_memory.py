@@ -12,7 +12,7 @@ import pytest
 from loops import every_loop, run_on
 
 import pyflagwasm
-from pyflagwasm import ErrorCode, Hook, Reason, State
+from pyflagwasm import Change, ErrorCode, Hook, Reason, State
 from pyflagwasm.testing import InMemoryEvaluator, in_memory
 
 VALUES: dict[str, Any] = {
@@ -228,3 +228,34 @@ def test_one_that_nobody_has_any_more_is_freed(recwarn: pytest.WarningsRecorder)
     gc.collect()
     assert reference() is None
     assert not recwarn.list
+
+
+def test_listeners_are_told_of_each_change() -> None:
+    flags = in_memory({"a": 1, "b": 1})
+    seen: list[tuple[int, int, tuple[str, ...]]] = []
+    flags.add_listener(lambda change: seen.append((change.replaced, change.generation, change.flags_changed)))
+    flags.set("a", 2)
+    flags.update({"a": 3, "b": 3})
+    flags.set_for("b", "user-1", 4)
+    flags.delete("a")
+    assert seen == [(1, 2, ("a",)), (2, 3, ("a", "b")), (3, 4, ("b",)), (4, 5, ("a",))]
+    flags.close()
+
+
+def test_a_listener_may_set_flags_and_wait_for_another_thread_that_does() -> None:
+    flags = in_memory({"a": 0})
+    seen: list[int] = []
+
+    def listener(change: Change) -> None:
+        seen.append(flags.value_nowait("a", None, -1))
+        if len(seen) == 1:
+            flags.set("a", 2)
+            other = threading.Thread(target=flags.set, args=("a", 3))
+            other.start()
+            other.join(10)
+            assert not other.is_alive()
+
+    flags.add_listener(listener)
+    flags.set("a", 1)
+    assert seen == [1, 3, 3]
+    flags.close()

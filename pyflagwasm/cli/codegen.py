@@ -121,6 +121,8 @@ def _manifest(arguments: argparse.Namespace) -> bytes | None:
 
 def _present(output: str) -> bytes | None:
     try:
+        if not stat.S_ISREG(os.stat(output).st_mode) and not os.path.isdir(output):
+            raise BadInput(f"{output}: is no regular file, which would be replaced: write to stdout instead")
         with open(output, "rb") as file:
             return file.read()
     except FileNotFoundError:

@@ -127,14 +127,24 @@ def _token() -> str | None:
     token = os.environ.get(TOKEN)
     if token is not None and not token.strip():
         raise BadInput(f"{TOKEN} is empty: give a token, or unset it")
+    try:
+        (token or "").encode()
+    except UnicodeEncodeError:
+        raise BadInput(f"{TOKEN} is not UTF-8: give another token") from None
     return token
 
 
 def _origin(text: str) -> str:
-    parts = urlsplit(text)
-    if text != "*" and (parts.scheme not in ("http", "https") or text != f"{parts.scheme}://{parts.netloc}"):
+    origin = text.lower()  # as browsers send it
+    try:
+        parts = urlsplit(origin)
+        named = bool(parts.hostname) and parts.port != 0
+        good = named and parts.scheme in ("http", "https") and origin == f"{parts.scheme}://{parts.netloc}"
+    except ValueError:  # of a bracket or a port
+        good = False
+    if origin != "*" and not good:
         raise BadInput(f"--cors: {text!r} is not an origin such as https://shop.example, without a path; or *")
-    return text
+    return origin
 
 
 # ---------------------------------------------------------------- the configuration

@@ -185,9 +185,13 @@ class Counter:
 
     # ------------------------------------------------------------ draining
 
-    def observe(self, observer: Callable[[Batch], object]) -> None:
-        """Have `observer` called with every batch from now on, where it is drained. It must neither block nor raise."""
+    def observe(self, observer: Callable[[Batch], object]) -> Callable[[], None]:
+        """Have `observer` called with every batch from now on, where it is drained. It must neither block nor raise.
+
+        Gives the function that ends it, which is called once.
+        """
         self._observers.append(observer)
+        return lambda: self._observers.remove(observer)
 
     def drain_unless_sent(self) -> None:
         """Take what was counted for the observers, if there are no sinks for which `run` does it. On any thread."""
@@ -244,7 +248,7 @@ class Counter:
             batch = Batch(since, self._since, tuple(exposures), dropped)
             self._recorded += batch.count + dropped
             self._dropped += dropped
-        for observer in self._observers:
+        for observer in tuple(self._observers):
             observer(batch)
         return batch
 

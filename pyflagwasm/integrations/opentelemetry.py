@@ -152,19 +152,28 @@ def instrument(
     attributes: of all measurements, to tell several evaluators of a process apart.
     max_series: how many combinations of flag, variant and reason are counted apart; the rest is `otel.metric.overflow`.
         A flag that does not exist is counted without its key, which callers may make up.
-    Gives the function that ends it. An evaluator that nobody else refers to ends it, too.
+    Gives the function that ends it. An evaluator that nobody else refers to ends it, too. What is observed already with
+    the same attributes is not observed twice, for SDKs would add it up; it ends when all of them have ended it.
     """
     provider = get_meter_provider() if meter_provider is None else meter_provider
+    more = dict(attributes or {})
     with _lock:
         instruments = _instruments.get(provider)
         if instruments is None:
             instruments = _instruments[provider] = _Instruments(provider)
-    watched = _Watched(flags, dict(attributes or {}), max_series)
-    instruments.watched.append(watched)
+        same = (each for each in instruments.watched if each.flags() is flags and each.attributes == more)
+        watched = next(same, None)
+        if watched is None:
+            watched = _Watched(flags, more, max_series)
+            instruments.watched.append(watched)
+        user = object()
+        watched.users.add(user)
 
     def end() -> None:
-        if watched in instruments.watched:
-            instruments.watched.remove(watched)
+        with _lock:
+            watched.users.discard(user)
+            if not watched.users and watched in instruments.watched:
+                instruments.watched.remove(watched)
 
     return end
 
@@ -278,7 +287,7 @@ class _Instruments:
                 yield Observation(count, {**watched.attributes, ERROR_TYPE: code})
 
 
-_lock = threading.Lock()
+_lock = threading.RLock()  # a finalizer may end an instrumentation while another one begins
 _instruments: weakref.WeakKeyDictionary[MeterProvider, _Instruments] = weakref.WeakKeyDictionary()
 _all: weakref.WeakSet[_Watched] = weakref.WeakSet()
 _ERRORS: Final = frozenset(map(str, ErrorCode))
@@ -289,9 +298,10 @@ class _Watched:
 
     def __init__(self, flags: FlagEvaluator, attributes: Attributes, max_series: int) -> None:
         self.flags, self.attributes, self._max_series = weakref.ref(flags), attributes, max_series
+        self.users: set[object] = set()
         self.begin()
         self._counter = counter_of(flags)
-        self._counter.observe(weakly(self.add))
+        weakref.finalize(self, self._counter.observe(weakly(self.add))).atexit = False
         _all.add(self)
 
     def begin(self) -> None:
@@ -340,7 +350,7 @@ def _series(key: str | None, variant: str | None, reason: str) -> Attributes:
 
 def _after_fork() -> None:
     global _lock
-    _lock = threading.Lock()
+    _lock = threading.RLock()
     for watched in tuple(_all):
         watched.begin()
 

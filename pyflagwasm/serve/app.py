@@ -57,9 +57,12 @@ def application(
         raise TypeError("cors and hosts are lists of texts, not one text")
     if token is not None and not token.strip():
         raise ValueError("an empty token keeps nobody out: give one, or None")
+    if token is not None:
+        token = token.strip()  # no header has spaces around it, and files of secrets often end with a line break
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        app.state.closing = False  # tests start the same application again
         try:
             async with opened(evaluator):
                 yield

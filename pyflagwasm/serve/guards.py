@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Iterable
 from hmac import compare_digest
 from typing import Final
@@ -21,6 +22,7 @@ from .writing import answer, failure
 HEALTH: Final = "/healthz"
 LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 ANY: Final = "*"
+_HOST: Final = re.compile(r"(?:\[([^]]*)\]|([^:\[]*))(?::\d*)?", re.ASCII)
 
 
 class Hosts:
@@ -91,8 +93,6 @@ def _path(scope: Scope) -> str:
 
 
 def _host(header: bytes) -> str:
-    """The name in a Host header, without the port."""
-    text = header.decode("latin-1").lower()
-    if text.startswith("["):
-        return text[1:].partition("]")[0]
-    return text.partition(":")[0]
+    """The name in a Host header, without the port; empty if it is malformed."""
+    found = _HOST.fullmatch(header.decode("latin-1").lower())
+    return "" if found is None else found[1] or found[2]

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections.abc import Callable
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
@@ -121,6 +122,7 @@ class _Inspector:
     def __init__(self, evaluator: FlagEvaluator) -> None:
         self._evaluator = evaluator
         self._tables: Tables | None = None
+        self._making = threading.Lock()
 
     async def configuration(self, request: Request) -> Response:
         """What the page needs to evaluate; 304 as long as that is what it has, 503 before there is any."""
@@ -162,6 +164,8 @@ class _Inspector:
                     return answer(Question(asked, len(data), generation, pinned._instances))
 
                 return _json(await run_in_threadpool(work))
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody reads it
         except Unusable as unusable:
             return _json({"error": str(unusable)}, 400)
         except _Refused as refused:
@@ -170,8 +174,15 @@ class _Inspector:
     async def _tables_of(self, generation: Generation) -> Tables:
         tables = self._tables
         if tables is None or tables.generation is not generation:
-            tables = self._tables = await run_in_threadpool(Tables, generation)
+            tables = await run_in_threadpool(self._made, generation)
         return tables
+
+    def _made(self, generation: Generation) -> Tables:
+        with self._making:  # all pages ask at once after a swap
+            tables = self._tables
+            if tables is None or tables.generation is not generation:
+                tables = self._tables = Tables(generation)
+            return tables
 
 
 def _same_origin(request: Request) -> None:

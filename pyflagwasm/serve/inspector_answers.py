@@ -28,6 +28,9 @@ from ..types import ErrorCode, EvaluationDetails
 from .inspector_bars import bars
 
 MOST_CONTEXTS: Final = 1_000
+MOST_REQUESTS: Final = 4 << 20
+"""Bytes of requests, as text, in one answer; with one more, which may be some 170 KiB."""
+
 _MOST_SEED: Final = 1 << 53
 _MOST_WORK: Final = 4_000_000
 _BYTES_OF_WORK: Final = 64
@@ -109,12 +112,19 @@ def encoded(question: Question) -> dict[str, Any]:
 
     Without a flag: one for all flags, `whole`, or if some attribute cannot be sent one for each set of slots, `apart`.
     With a flag: its own for the context as it is, or with `vary` - name, prefix, from, count - for each of those who
-    have `name` as `prefix` and a number, and are else as the context says: `requests`.
+    have `name` as `prefix` and a number, and are else as the context says: `requests`. Those are fewer than were asked
+    for, if all of them would be more than MOST_REQUESTS.
     """
     if question.asked.get("flag") is None:
         return _for_all(question)
     slots = question.flag().entry.slots
-    return {"requests": [_request(question, slots, context) for context in _contexts(question)]}
+    requests, size = [], 0
+    for context in _contexts(question):
+        requests.append(_request(question, slots, context))
+        size += len(requests[-1])
+        if size > MOST_REQUESTS:
+            break
+    return {"requests": requests}
 
 
 def _for_all(question: Question) -> dict[str, Any]:
@@ -123,7 +133,12 @@ def _for_all(question: Question) -> dict[str, Any]:
     whole = _request(question, everything.slots, context)
     if isinstance(whole, str):
         return {"whole": whole}
-    apart = [[slots, _request(question, slots, context)] for slots in sorted(everything.sets)]
+    apart, size = [], 0
+    for slots in sorted(everything.sets):
+        apart.append([slots, _request(question, slots, context)])
+        size += len(apart[-1][1])
+        if size > MOST_REQUESTS:
+            raise Unusable("too large: what the flags read is sent for each of them, make the context smaller")
     return {"whole": None, "apart": apart}
 
 

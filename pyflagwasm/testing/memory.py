@@ -83,6 +83,7 @@ class InMemoryEvaluator(FlagEvaluator):
         made = {key: _Flag(_json(key, value)) for key, value in flags.items()}
         with self._changing:
             self._load({**self._flags, **made})
+        self._tell()  # not under the lock: a listener may wait for who sets a flag
 
     def set_for(self, flag_key: str, who: Who, value: Any) -> None:
         """Give some contexts another value, of the same type: the last call that fits a context decides.
@@ -94,12 +95,14 @@ class InMemoryEvaluator(FlagEvaluator):
         with self._changing:
             flag = self._known(flag_key)
             self._load({**self._flags, flag_key: flag.ruled(flag_key, _condition(who), _json(flag_key, value))})
+        self._tell()
 
     def delete(self, flag_key: str) -> None:
         """Take the flag out of the configuration: evaluations give FLAG_NOT_FOUND. Raises KeyError if there is none."""
         with self._changing:
             self._known(flag_key)
             self._load({key: flag for key, flag in self._flags.items() if key != flag_key})
+        self._tell()
 
     def _known(self, flag_key: str) -> _Flag:
         try:

@@ -9,7 +9,7 @@ import functools
 import inspect
 import threading
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
@@ -121,10 +121,16 @@ class Overrides:
             @functools.wraps(function)
             def called(*arguments: Any, **more: Any) -> Any:
                 with self:
-                    return function(*arguments, **more)
+                    result = function(*arguments, **more)
+                return self._held(result) if inspect.iscoroutine(result) else result
 
             made = called
         return made  # type: ignore[no-any-return]
+
+    async def _held(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Of a function that does not look like one that is awaited: another decorator's, an object's."""
+        with self:
+            return await coroutine
 
     def __repr__(self) -> str:
         return f"override_flags({dict(self._values)!r})"

@@ -69,10 +69,11 @@ export class Engine {
   async population(flag, given, { name, prefix, count }, progress, signal) {
     const counts = new Map();
     let until = performance.now() + SLICE_MS;
-    for (let from = 0; from < count; from += CHUNK) {
-      const some = Math.min(CHUNK, count - from), vary = { name, prefix, from, count: some };
-      const asked = this.local ? null
+    for (let from = 0, some; from < count; from += some) {
+      some = Math.min(CHUNK, count - from);
+      const vary = { name, prefix, from, count: some }, asked = this.local ? null
         : (await this.post("encode", given, { flag: flag.key, vary }, signal)).requests;
+      if (asked) some = asked.length; // of large ones the server sends fewer
       for (let number = 0; number < some; number += 1) {
         const request = asked ? opened(asked[number]) : this.write(flag.slots,
           new Map(given.context).set(name, `${prefix}${from + number}`), given.nowUs);
