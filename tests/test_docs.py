@@ -18,7 +18,10 @@ def name(page: Path) -> str:
 
 
 def folder_of(page: Path, folder: Path) -> list[Block]:
-    """Writes the files that a page may use: the quickstart's, and its own."""
+    """Writes the files that a page may use: the applications, the quickstart's, and its own."""
+    for example in (DOCS / "examples").iterdir():
+        if example.suffix == ".py":
+            shutil.copy(example, folder)
     written(blocks(QUICKSTART), folder)
     found = blocks(page)
     written(found, folder)
