@@ -8,8 +8,12 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from pyflagwasm.runtime import module_cache
+
+settings.register_profile("pyflagwasm", deadline=None)  # a busy machine is no failure
+settings.load_profile("pyflagwasm")
 
 _FOLDER = pytest.StashKey[str]()
 
