@@ -24,6 +24,7 @@ from .intake import Feed, Intake, SourceStatistics
 from .loading import Readable
 from .pool.asking import Clock
 from .pool.pool import MAX_WAITING, SIZE, TIMEOUT, Pool, PoolStatistics
+from .pool.remarks import NOT_DELIVERED
 from .pool.swap import Swaps
 from .pool.waiting import Queue, wait_in_task
 from .sources.base import Document, Source
@@ -186,6 +187,7 @@ class FlagEvaluator(Evaluations):
         elif not await self._intake.recall() and self._once is not None:
             await self._intake.load(self._once)
         self._opened, self._once = True, None
+        self._pool.remarks.lack = NOT_DELIVERED
         self._listeners.tell()
         self._dormant = self._background.dormant
         if self._dormant:
@@ -308,7 +310,7 @@ class FlagEvaluator(Evaluations):
     def __repr__(self) -> str:
         generation = self._pool.generation
         if generation is None:
-            return "<FlagEvaluator: not open>"
+            return f"<FlagEvaluator: {'closed' if self._closing else 'waiting' if self._opened else 'not open'}>"
         return f"<FlagEvaluator: generation {generation.number}, {len(generation.flags)} flags>"
 
     # ------------------------------------------------------------ background

@@ -69,7 +69,7 @@ def test_many():
             f"  'beta': there is no such flag (test_it.py:{places['bound']}) 3 times",
             "  'text': gave the default: TYPE_MISMATCH: the value is a text, the default is an integer "
             f"(test_it.py:{places['awaited']})",
-            "  'beta': gave the default: PROVIDER_NOT_READY: no configuration is loaded: * "
+            "  'beta': gave the default: PROVIDER_NOT_READY: the evaluator is not open: * "
             f"(test_it.py:{places['closed']})",
             f"  'new-chekout': there is no such flag, did you mean 'new-checkout'? (test_it.py:{places['many']})",
         ]

@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from ..pool.remarks import did_you_mean
 from ..types import ErrorCode, EvaluationDetails
 
 if TYPE_CHECKING:
@@ -35,7 +35,9 @@ class Findings:
             if _lacks(of, details.flag_key):
                 self._note(of, details.flag_key, "overridden, but the configuration has no such flag")
         elif details.error_code is ErrorCode.FLAG_NOT_FOUND:
-            self._note(of, details.flag_key, f"there is no such flag{_meant(of, details.flag_key)}")
+            self._note(
+                of, details.flag_key, f"there is no such flag{did_you_mean(str(details.flag_key), of.flag_keys)}"
+            )
         elif details.error_code is not None:
             self._note(of, details.flag_key, f"gave the default: {details.error_code}: {details.error_message}")
         elif details.variant is None:
@@ -51,7 +53,7 @@ class Findings:
                 if _lacks(of, key):
                     self._note(of, key, "overridden, but the configuration has no such flag")
             elif generation is not None and generation.flag(key) is None:
-                self._note(of, key, f"there is no such flag{_meant(of, key)}")
+                self._note(of, key, f"there is no such flag{did_you_mean(str(key), of.flag_keys)}")
             elif key not in found:
                 self._note(of, key, "left out by many(), as it would give the default")
 
@@ -76,11 +78,6 @@ def _lacks(of: Evaluations, flag_key: str) -> bool:
         return False
     memory = sys.modules.get(f"{__package__}.memory")
     return memory is None or not memory.is_in_memory(of)
-
-
-def _meant(of: Evaluations, flag_key: str) -> str:
-    close = get_close_matches(str(flag_key), of.flag_keys, 1)
-    return f", did you mean {close[0]!r}?" if close else ""
 
 
 def _place() -> str:
