@@ -121,8 +121,9 @@ class FlagEvaluator(Evaluations):
     """Evaluates flags of one configuration at a time. Safe from any thread, task, finalizer and signal handler.
 
     Entering it loads the first configuration. What is read at once - a path, bytes - raises ConfigError if it cannot be
-    used, GuestError if the core cannot. A Source raises nothing: what it delivers is awaited for `start_timeout`, and
-    until then every flag has the error PROVIDER_NOT_READY, as before entering and after closing.
+    used, GuestError if the core cannot. A Source raises nothing but ImportError, for a package that it cannot do
+    without: what it delivers is awaited for `start_timeout`, and until then every flag has the error
+    PROVIDER_NOT_READY, as before entering and after closing.
 
     The same evaluator serves several event loops, one after the other or in several threads, and forked children: they
     answer at once from what the parent had loaded, and what runs in the background starts again with the first awaited
@@ -182,6 +183,8 @@ class FlagEvaluator(Evaluations):
     async def __aenter__(self) -> Self:
         if self._opened:
             raise RuntimeError("an evaluator can be opened only once")
+        if self._feed is not None:
+            self._feed.source.check()
         if self._feed is None:
             await self._intake.load(self._once)  # type: ignore[arg-type]
         elif not await self._intake.recall() and self._once is not None:

@@ -15,7 +15,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 from functools import partial
-from importlib import import_module
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 
 TOKEN: Final = "PYFLAGWASM_TOKEN"
 _PORT: Final = 8016
-_POLL: Final = 2.0
 _SIGNALS: Final = [signal.SIGINT, signal.SIGTERM]
 _PATIENCE: Final = 2.0  # seconds for a first answer of a URL, before requests are answered without one
 _GRACE: Final = 5  # seconds for requests that are being answered when the process is told to end
@@ -115,7 +113,7 @@ def run(arguments: argparse.Namespace) -> int:
             async with AsyncExitStack() as stack:
                 try:
                     await stack.enter_async_context(evaluator)
-                except ValueError as error:  # PYFLAGWASM_HOST
+                except (ValueError, ImportError) as error:  # PYFLAGWASM_HOST; what HttpSource needs
                     raise BadInput(str(error)) from None
                 await Server(config).serve([listener])
 
@@ -161,26 +159,13 @@ def _opened(arguments: argparse.Namespace) -> FlagEvaluator:
     new = partial(open, format=arguments.format, options=options)
     config: str = arguments.config
     if config.startswith(("http://", "https://")):
-        _needs("httpx2", "serving a URL", "http")
         try:
             return new(HttpSource(config), start_timeout=_PATIENCE)
         except ValueError as error:
             raise BadInput(f"CONFIG: {error}") from None
     if config.startswith(EXAMPLE) or not arguments.watch:
         return new(config)
-    try:
-        _needs("watchfiles", "watching a file", "watch")
-        source = FileSource(config)
-    except BadInput:
-        source = FileSource(config, poll=_POLL)
-    return new(source, bundled=config)
-
-
-def _needs(package: str, what: str, extra: str) -> None:
-    try:
-        import_module(package)
-    except ModuleNotFoundError:
-        raise BadInput(str(missing(what, package, extra))) from None
+    return new(FileSource(config), bundled=config)
 
 
 # ---------------------------------------------------------------- the socket
