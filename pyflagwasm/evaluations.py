@@ -77,7 +77,11 @@ class Evaluations(Quick):
     async def value(
         self, flag_key: str, context: Context | None = None, default: Any = None, *, strict: bool = False
     ) -> Any:
-        """The value of a flag for a context, of the type of the default. See the class for errors."""
+        """The value of a flag for a context, of the type of the default. See the class for errors.
+
+        To be awaited: `if flags.value(...)` without `await` raises TypeError. Where there is no C extension, and in the
+        first evaluations of a flag, it is a coroutine as any other, which is always true, and Python only warns.
+        """
         if self._hooks:
             return (await self._hooked(flag_key, context, default, strict)).value
         try:
