@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
-from evaluators import FLAGD, closed, opened
+from evaluators import FLAGD, closed, document, opened
 
 import pyflagwasm
-from pyflagwasm.errors import FlagNotFoundError
+from pyflagwasm.errors import ConfigError, FlagNotFoundError
 from pyflagwasm.integrations.requests import RequestFlags
 from pyflagwasm.once import Once
 from pyflagwasm.pool.remarks import CLOSED, NOT_DELIVERED, NOT_OPEN, did_you_mean
@@ -199,3 +200,23 @@ def test_a_context_that_is_no_mapping_is_logged_once_for_each_type(said: Any, mo
         assert said() == [f"an evaluation context is a mapping, not {kind}: {words}" for kind in kinds]
     finally:
         closed(flags)
+
+
+# ---------------------------------------------------------------- what is live
+
+
+def test_each_configuration_that_goes_live_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "pyflagwasm")
+    path = tmp_path / "flags.json"
+    path.write_bytes(document(f=FLAGD["flags"]["bool"]))
+    flags = opened(path)
+    asyncio.run(flags.reload(FLAGD))
+    with pytest.raises(ConfigError):
+        asyncio.run(flags.reload(b"{"))
+    asyncio.run(flags.reload(path))
+    closed(flags)
+    assert [(each.levelname, each.getMessage()) for each in caplog.records] == [
+        ("INFO", f"generation 1 of {path} is live"),
+        ("INFO", "generation 2 of what was given is live"),
+        ("INFO", f"generation 3 of {path} is live"),
+    ]

@@ -42,14 +42,20 @@ as Authorization: Bearer TOKEN, but /healthz. GET /healthz tells how it is.
 def add_commands(add: Add) -> None:
     """Adds the command."""
     serve = add(
-        "serve", "answer OFREP, OpenFeature's remote evaluation protocol, and show the flags", _USAGE, notes=_NOTES
+        "serve",
+        "answer OFREP, OpenFeature's remote evaluation protocol, and show the flags",
+        _USAGE,
+        notes=_NOTES,
+        config="a file, a URL, or a bundled one: example:flagd, example:devcycle",
     )
     serve.add_argument(
         "--host", metavar="HOST", help="what to listen on; default: 127.0.0.1, with --public all addresses"
     )
     serve.add_argument("--port", metavar="PORT", type=int, default=_PORT, help=f"default: {_PORT}; 0 for a free one")
     serve.add_argument("--public", action="store_true", help="let other machines ask; without the inspector by default")
-    serve.add_argument("--cors", metavar="ORIGIN", action="append", default=[], help="an origin whose pages may ask")
+    serve.add_argument(
+        "--cors", metavar="ORIGIN", action="append", default=[], help="an origin whose pages may ask; or *, for all"
+    )
     optional = argparse.BooleanOptionalAction
     serve.add_argument(
         "--inspector", action=optional, help="a page about the flags at /inspector/; default: unless --public"
@@ -140,6 +146,8 @@ def _origin(text: str) -> str:
         good = named and parts.scheme in ("http", "https") and origin == f"{parts.scheme}://{parts.netloc}"
     except ValueError:  # of a bracket or a port
         good = False
+    if origin.endswith("/") and urlsplit(origin.rstrip("/")).netloc and origin.count("/") == 3:
+        raise BadInput(f"--cors: {text!r} is an origin but for the slash at its end: write {text[:-1]!r}")
     if origin != "*" and not good:
         raise BadInput(f"--cors: {text!r} is not an origin such as https://shop.example, without a path; or *")
     return origin
