@@ -29,6 +29,7 @@ from .pool.swap import Swaps
 from .pool.waiting import Queue, wait_in_task
 from .sources.base import Document, Source
 from .types import State
+from .wanted import number
 
 if TYPE_CHECKING:
     from .exposures.counting import Counter, ExposureStatistics
@@ -154,6 +155,8 @@ class FlagEvaluator(Evaluations):
             raise ValueError("bundled and last_known_good go with a Source; what is read at once needs neither")
         self._once: Readable | None = source if delivering is None else bundled  # type: ignore[assignment]
         self._start_timeout, self._close_timeout = start_timeout, close_timeout
+        for name, seconds in (("start_timeout", start_timeout), ("close_timeout", close_timeout)):
+            number(name, seconds)
         self._opened = self._closing = False
         self._pool = Pool(size, timeout, max_waiting)
         self._swaps = Swaps(self._pool)

@@ -22,6 +22,7 @@ from typing import ClassVar, Final
 
 from ..errors import ConfigError, GuestError, GuestTrapError, PoolClosedError, PoolTimeoutError, TooManyWaitingError
 from ..generation import Generation
+from ..wanted import number
 from .member import Member, Reference, loaded
 from .remarks import CLOSED, Remarks
 from .waiting import Queue, Turn, wait_in_task, wait_in_thread
@@ -90,6 +91,9 @@ class Pool:
     LIVE: ClassVar[str] = "generation"
 
     def __init__(self, size: int = SIZE, timeout: float = TIMEOUT, max_waiting: int = MAX_WAITING) -> None:
+        number("size", size, whole=True)
+        number("max_waiting", max_waiting, whole=True)
+        number("timeout", timeout)
         if size < 1:
             raise ValueError(f"a pool needs at least 1 instance, not {size}")
         self.remarks = Remarks()

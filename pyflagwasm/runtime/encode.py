@@ -33,6 +33,7 @@ from .._abi import (
 from ..config.model import MISSING, Slot
 from ..once import Once
 from ..types import EMPTY
+from ..wanted import a
 from . import extension, views
 from .plain import INT_MAX, INT_MIN, EncodeError, double, plain, refused, shown
 
@@ -352,10 +353,9 @@ def _mapping(context: object) -> Mapping[str, Any]:
     kind = type(context).__qualname__
     if _once(kind):
         _LOG.warning(
-            "an evaluation context is a mapping, not %s %s: flags that read it give the default. The second argument "
+            "an evaluation context is a mapping, not %s: flags that read it give the default. The second argument "
             "of value(key, context, default=...) is the context; did you mean default=...?",
-            "an" if kind[0] in "aeiou" else "a",
-            shown(kind),
+            shown(a(context)),
         )
     raise refused(f"the evaluation context is of type {shown(type(context).__qualname__)}, not a mapping", "context")
 
