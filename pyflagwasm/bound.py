@@ -78,7 +78,7 @@ class BoundContext(Quick):
                     raise
         if run is not None:
             run.after(details, exception)
-        return checked(details, strict)
+        return checked(details, strict, of._instances)
 
     def all(self) -> dict[str, Any]:
         """The values of all flags by key, in the order of the configuration and all of one generation.
@@ -93,7 +93,12 @@ class BoundContext(Quick):
         keys = tuple(flag_keys)
 
         def selection(generation: Generation) -> Selection:
-            made = Selection(generation, [generation.flag(key) for key in keys])
+            flags = [generation.flag(key) for key in keys]
+            if None in flags and not overriding:
+                for key, flag in zip(keys, flags, strict=True):
+                    if flag is None:
+                        self._of._instances.remarks.unknown(generation, key)
+            made = Selection(generation, flags)
             made.learn()
             return made
 
@@ -117,6 +122,7 @@ class BoundContext(Quick):
         while True:
             generation = of._instances.generation
             if generation is None:
+                of._instances.remarks.not_ready()
                 return ()
             selection = generation.everything
             try:
@@ -133,6 +139,7 @@ class BoundContext(Quick):
         while True:
             generation = of._instances.generation
             if generation is None:
+                of._instances.remarks.not_ready()
                 return {}
             selection = select(generation)
             if self._shortcut is not None and selection.learned is not None:
@@ -159,7 +166,7 @@ class BoundContext(Quick):
             of._wake()
         instances = of._instances
         while True:
-            flag = found(instances.generation, flag_key)
+            flag = found(instances, flag_key)
             if isinstance(flag, Outcome):
                 if member is not None:
                     instances.give_back(member)

@@ -35,7 +35,7 @@ class FlagWasmError(Exception):
 class ConfigError(FlagWasmError):
     """A configuration document that cannot be used.
 
-    path: where in the document, `flags.checkout.variants`, `$` for the whole of it.
+    path: where in the document, `flags.checkout.variants`, `$` for the whole of it, empty if there is no document.
     detail: what is wrong there and what to do.
     source: the file or other origin, if known.
     """
@@ -47,7 +47,7 @@ class ConfigError(FlagWasmError):
         super().__init__(path, detail)
 
     def __str__(self) -> str:
-        return f"{self.source}: {self.path}: {self.detail}" if self.source else f"{self.path}: {self.detail}"
+        return ": ".join(each for each in (self.source, self.path, self.detail) if each)
 
 
 class SignatureError(ConfigError):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from .answers import checked, exception, found
 from .bound import BoundContext
 from .errors import GuestError, PoolError
-from .generation import Flag, Outcome
+from .generation import Flag, Outcome, failure
 from .hooks import Hook, Run
 from .pool import asking
 from .pool.asking import Clock, Context, Instances
@@ -77,14 +77,18 @@ class Evaluations(Quick):
     async def value(
         self, flag_key: str, context: Context | None = None, default: Any = None, *, strict: bool = False
     ) -> Any:
-        """The value of a flag for a context, of the type of the default. See the class for errors."""
+        """The value of a flag for a context, of the type of the default. See the class for errors.
+
+        To be awaited: `if flags.value(...)` without `await` raises TypeError. Where there is no C extension, and in the
+        first evaluations of a flag, it is a coroutine as any other, which is always true, and Python only warns.
+        """
         if self._hooks:
             return (await self._hooked(flag_key, context, default, strict)).value
         try:
             details = self._answer(flag_key, context, default)
         except Busy:
             details = await self._in_turn(flag_key, context, default, strict)
-        return checked(details, strict).value if strict else details.value
+        return checked(details, strict, self._instances).value if strict else details.value
 
     async def details(
         self, flag_key: str, context: Context | None = None, default: Any = None, *, strict: bool = False
@@ -96,7 +100,7 @@ class Evaluations(Quick):
             details = self._answer(flag_key, context, default)
         except Busy:
             details = await self._in_turn(flag_key, context, default, strict)
-        return checked(details, strict)
+        return checked(details, strict, self._instances)
 
     @overload
     def value_nowait(self, flag_key: str, context: Context | None, default: D, *, strict: bool = False) -> D: ...
@@ -120,7 +124,7 @@ class Evaluations(Quick):
             details = self._answer(flag_key, context, default)
         except Busy:
             details = self._in_turn_here(flag_key, context, default, strict)
-        return checked(details, strict).value
+        return checked(details, strict, self._instances).value
 
     def details_nowait(
         self, flag_key: str, context: Context | None = None, default: Any = None, *, strict: bool = False
@@ -132,7 +136,7 @@ class Evaluations(Quick):
             details = self._answer(flag_key, context, default)
         except Busy:
             details = self._in_turn_here(flag_key, context, default, strict)
-        return checked(details, strict)
+        return checked(details, strict, self._instances)
 
     def bind(self, context: Context | None = None) -> BoundContext:
         """The context, encoded once for many evaluations. Never raises because of the context."""
@@ -170,7 +174,7 @@ class Evaluations(Quick):
             self._wake()
         instances = self._instances
         while True:
-            flag = found(instances.generation, flag_key)
+            flag = found(instances, flag_key)
             if isinstance(flag, Outcome):
                 if member is not None:
                     instances.give_back(member)
@@ -229,11 +233,11 @@ class Evaluations(Quick):
         if strict and isinstance(error, PoolError):
             raise error
         flag, outcome = self._failed(flag_key, error)
-        return checked(self._counted(flag, outcome, outcome.for_default(default)), strict)
+        return checked(self._counted(flag, outcome, outcome.for_default(default)), strict, self._instances)
 
     def _failed(self, flag_key: str, error: Exception) -> tuple[Flag | None, Outcome]:
         """The outcome of an evaluation that no instance was to be had for."""
-        flag = found(self._instances.generation, flag_key)
+        flag = found(self._instances, flag_key)
         return (None, flag) if isinstance(flag, Outcome) else (flag, flag.failure(ErrorCode.GENERAL, str(error)))
 
     async def _hooked(self, flag_key: str, context: Context | None, default: Any, strict: bool) -> EvaluationDetails:
@@ -249,7 +253,7 @@ class Evaluations(Quick):
                     run.after(self._failed(flag_key, error)[1].for_default(default), exception)
                     raise
         run.after(details, exception)
-        return checked(details, strict)
+        return checked(details, strict, self._instances)
 
     def _hooked_here(self, flag_key: str, context: Context | None, default: Any, strict: bool) -> EvaluationDetails:
         run = Run(self, flag_key, default, context, strict)
@@ -264,7 +268,7 @@ class Evaluations(Quick):
                     run.after(self._failed(flag_key, error)[1].for_default(default), exception)
                     raise
         run.after(details, exception)
-        return checked(details, strict)
+        return checked(details, strict, self._instances)
 
 
 def _trapped(
@@ -285,9 +289,14 @@ def explain(instances: Instances, flag_key: str, context: Context, now_us: int) 
     from . import explain as words
 
     while True:
-        flag = found(instances.generation, flag_key)
-        if isinstance(flag, Outcome):
-            return words.Explanation(flag.details, (), None, truncated=False)
+        generation = instances.generation
+        if generation is None:
+            outcome = failure(flag_key, ErrorCode.PROVIDER_NOT_READY, instances.remarks.not_ready(), 0)
+            return words.Explanation(outcome.details, (), None, truncated=False)
+        flag = generation.flag(flag_key)
+        if flag is None:
+            outcome = generation.not_found(flag_key, instances.remarks.meant(generation, flag_key))
+            return words.Explanation(outcome.details, (), None, truncated=False)
         try:
             with buffer() as room:
                 request = flag.encode(context, room, now_us)

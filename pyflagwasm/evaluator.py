@@ -24,10 +24,12 @@ from .intake import Feed, Intake, SourceStatistics
 from .loading import Readable
 from .pool.asking import Clock
 from .pool.pool import MAX_WAITING, SIZE, TIMEOUT, Pool, PoolStatistics
+from .pool.remarks import NOT_DELIVERED
 from .pool.swap import Swaps
 from .pool.waiting import Queue, wait_in_task
 from .sources.base import Document, Source
 from .types import State
+from .wanted import number
 
 if TYPE_CHECKING:
     from .exposures.counting import Counter, ExposureStatistics
@@ -120,8 +122,9 @@ class FlagEvaluator(Evaluations):
     """Evaluates flags of one configuration at a time. Safe from any thread, task, finalizer and signal handler.
 
     Entering it loads the first configuration. What is read at once - a path, bytes - raises ConfigError if it cannot be
-    used, GuestError if the core cannot. A Source raises nothing: what it delivers is awaited for `start_timeout`, and
-    until then every flag has the error PROVIDER_NOT_READY, as before entering and after closing.
+    used, GuestError if the core cannot. A Source raises nothing but ImportError, for a package that it cannot do
+    without: what it delivers is awaited for `start_timeout`, and until then every flag has the error
+    PROVIDER_NOT_READY, as before entering and after closing.
 
     The same evaluator serves several event loops, one after the other or in several threads, and forked children: they
     answer at once from what the parent had loaded, and what runs in the background starts again with the first awaited
@@ -152,6 +155,8 @@ class FlagEvaluator(Evaluations):
             raise ValueError("bundled and last_known_good go with a Source; what is read at once needs neither")
         self._once: Readable | None = source if delivering is None else bundled  # type: ignore[assignment]
         self._start_timeout, self._close_timeout = start_timeout, close_timeout
+        for name, seconds in (("start_timeout", start_timeout), ("close_timeout", close_timeout)):
+            number(name, seconds)
         self._opened = self._closing = False
         self._pool = Pool(size, timeout, max_waiting)
         self._swaps = Swaps(self._pool)
@@ -181,11 +186,14 @@ class FlagEvaluator(Evaluations):
     async def __aenter__(self) -> Self:
         if self._opened:
             raise RuntimeError("an evaluator can be opened only once")
+        if self._feed is not None:
+            self._feed.source.check()
         if self._feed is None:
             await self._intake.load(self._once)  # type: ignore[arg-type]
         elif not await self._intake.recall() and self._once is not None:
             await self._intake.load(self._once)
         self._opened, self._once = True, None
+        self._pool.remarks.lack = NOT_DELIVERED
         self._listeners.tell()
         self._dormant = self._background.dormant
         if self._dormant:
@@ -308,7 +316,7 @@ class FlagEvaluator(Evaluations):
     def __repr__(self) -> str:
         generation = self._pool.generation
         if generation is None:
-            return "<FlagEvaluator: not open>"
+            return f"<FlagEvaluator: {'closed' if self._closing else 'waiting' if self._opened else 'not open'}>"
         return f"<FlagEvaluator: generation {generation.number}, {len(generation.flags)} flags>"
 
     # ------------------------------------------------------------ background

@@ -282,8 +282,8 @@ class Generation:
         except TypeError:  # not hashable, so no key
             return None
 
-    def not_found(self, flag_key: str) -> Outcome:
-        message = "the configuration has no such flag"
+    def not_found(self, flag_key: str, more: str = "") -> Outcome:
+        message = f"the configuration has no such flag{more}"
         metadata = self.compiled.metadata
         return failure(flag_key, ErrorCode.FLAG_NOT_FOUND, message, self.number, MappingProxyType({**metadata}))
 

@@ -17,6 +17,7 @@ from .hooks import Hook
 from .pool.asking import Clock
 from .pool.member import Member, loaded
 from .pool.pool import Pool, Superseded
+from .pool.remarks import Remarks
 from .pool.swap import Swaps
 from .pool.waiting import Queue
 
@@ -44,6 +45,10 @@ class PinnedInstances:
     @property
     def queue(self) -> Queue[Member]:
         return self._swaps.pool.queue
+
+    @property
+    def remarks(self) -> Remarks:
+        return self._swaps.pool.remarks
 
     def enter(self) -> None:
         if self._active:
@@ -192,6 +197,10 @@ class _LeasedInstance:
             self._pool.give_back(member)
         else:
             member.close()
+
+    @property
+    def remarks(self) -> Remarks:
+        return self._pool.remarks
 
     @property
     def generation(self) -> Generation:

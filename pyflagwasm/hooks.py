@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from .types import EMPTY, ErrorCode, EvaluationDetails, Reason
+from .wanted import a
 
 if TYPE_CHECKING:
     from .evaluations import Evaluations
@@ -150,10 +151,22 @@ class HookList(list[Hook]):
     __slots__ = ("__weakref__",)
 
     def __init__(self, hooks: Iterable[Hook]) -> None:
-        super().__init__(hooks)
+        if not isinstance(hooks, Iterable):
+            raise TypeError(f"hooks is a list of hooks, not {a(hooks)}: hooks=[...]")
+        super().__init__(map(_object, hooks))
         with _lock:
             self.extend(_everywhere)
             _lists[id(self)] = self
+
+    def append(self, hook: Hook) -> None:
+        super().append(_object(hook))
+
+
+def _object(hook: Hook) -> Hook:
+    """Refuses a class: its stages would be called without an object, and fail each time."""
+    if isinstance(hook, type):
+        raise TypeError(f"a hook is an object, not a class: {hook.__name__}()")
+    return hook
 
 
 # Not by evaluator: a hook may know its evaluator, and would keep it alive from here.

@@ -78,7 +78,7 @@ class Intake:
 
     def load_here(self, source: Readable) -> None:
         """As `load`, in this thread whatever the size, without an event loop."""
-        self._install(source, next(self._tickets), patient=False)
+        self._install(source, next(self._tickets), patient=False, told=False)
 
     async def take(self, document: Document) -> CompiledConfig | None:
         """As `load`, for what a source delivers; None if it is live already. It is kept as the last known good one."""
@@ -131,9 +131,12 @@ class Intake:
     # ------------------------------------------------------------ steps, in any thread
 
     def _install(
-        self, source: Readable, ticket: int, *, patient: bool, unless_live: bool = False
+        self, source: Readable, ticket: int, *, patient: bool, unless_live: bool = False, told: bool = True
     ) -> tuple[CompiledConfig | None, int | None]:
-        """The compiled configuration and its version; None in place of what is live already, if that is enough."""
+        """The compiled configuration and its version; None in place of what is live already, if that is enough.
+
+        told: whether the log says that it is live.
+        """
         found = read(source, signed=self._trust is not None)
         approve, version = self._verified(found)
         digest = hashlib.sha256(found.data).digest() if isinstance(found, Document) else b""
@@ -146,7 +149,10 @@ class Intake:
             approve()
             self._live = digest  # here, where no other swap can come between
 
-        self._swaps.swap(Generation(compiled), ticket, patient=patient, approve=last)
+        generation = Generation(compiled)
+        if self._swaps.swap(generation, ticket, patient=patient, approve=last) and told:
+            what = (found.origin if isinstance(found, Document) else "") or "what was given"
+            _LOG.info("generation %d of %s is live", generation.number, what)
         return compiled, version
 
     def _verified(self, found: Document | Mapping[str, Any]) -> tuple[Callable[[], object], int | None]:
@@ -314,7 +320,8 @@ class Feed:
     def _trouble(self, cause: str) -> None:
         if cause != self.cause:  # the same trouble again and again is one line
             goes_on = "the last good configuration goes on" if self._intake.serving else "there is no configuration yet"
-            _LOG.warning("the source %s: %s; %s", self.source.name, cause, goes_on)
+            named = f"{self.source.name}: "
+            _LOG.warning("the source %s%s; %s", named, cause.removeprefix(named), goes_on)
         self.cause = cause
         self._news()
 

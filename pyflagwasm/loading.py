@@ -35,6 +35,7 @@ LARGE: Final = 4 << 10
 MOST: Final = 64 << 20
 """The bytes of the largest document that is read. No configuration that the core has room for comes near."""
 
+_LONGEST_PATH: Final = 60  # characters of what is no path that are shown
 _EVALUATORS: Final = "$evaluators"  # with them a little text can stand for much
 _BYTES_OF_VALUE: Final = 16  # what a JSON value takes in a document, roughly, for mappings
 
@@ -58,7 +59,7 @@ def read(source: Readable, *, signed: bool = False) -> Document | Mapping[str, A
         if signed and not example and os.path.exists(path + SIDECAR):
             signature = _read(path + SIDECAR).decode(errors="replace")
     except ConfigError as error:
-        error.source = path
+        error.source = _shown(path)
         raise
     return Document(data, path, signature)
 
@@ -99,14 +100,32 @@ def _read(path: str) -> bytes:
             return file.read(MOST + 1)
     except (OSError, ValueError) as error:  # ValueError: a path with a null character
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise ConfigError("$", f"cannot be read: {reason}") from error
+        raise ConfigError("", _mistaken(path) or f"cannot be read: {reason}") from error
+
+
+def _shown(path: str) -> str:
+    """The path for messages: of a URL without its secrets, of a document its beginning."""
+    if "://" in path:
+        from .sources.http_fetch import shown
+
+        return shown(path)
+    return path if len(path) <= _LONGEST_PATH or _mistaken(path) is None else f"{path[:40]}..."
+
+
+def _mistaken(path: str) -> str | None:
+    """What a text is that was taken for a path, if it can be told."""
+    if path.lower().startswith(("http://", "https://")):
+        return "a str is a path, and this is a URL: give pyflagwasm.HttpSource(url)"
+    if path.lstrip().startswith(("{", "[")):
+        return "a str is a path, and this is a document: give bytes, or a mapping"
+    return None
 
 
 def _read_example(source: str) -> bytes:
     name, folder = source.removeprefix(EXAMPLE), resources.files(__package__).joinpath("examples")
     names = sorted(file.name.removesuffix(".json") for file in folder.iterdir() if file.name.endswith(".json"))
     if name not in names:
-        raise ConfigError("$", f"there is no example {name!r}; there are {', '.join(names)}")
+        raise ConfigError("", f"there is no example {name!r}; there are {', '.join(names)}")
     return folder.joinpath(f"{name}.json").read_bytes()
 
 

@@ -10,7 +10,7 @@ import asyncio
 import functools
 import inspect
 from collections.abc import Callable, Iterable
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NoReturn, TypeAlias
 
 from .config.model import MISSING
 from .errors import GuestError
@@ -54,6 +54,10 @@ class Quick:
     __slots__ = ("_shortcut",)
 
     _shortcut: Shortcut | None
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        what = type(self).__name__
+        raise TypeError(f"a {what} cannot be pickled or copied: send the configuration, and open it where it arrives")
 
 
 def install(

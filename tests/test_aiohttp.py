@@ -82,7 +82,7 @@ def test_one_that_is_open_already_is_left_open(evaluator: FlagEvaluator) -> None
 def test_what_ends_the_start() -> None:
     with pytest.raises(ConfigError):
         answered(app_of(pyflagwasm.open(b"{}")), "/")
-    with pytest.raises(TypeError, match=r"a FlagEvaluator is needed, as pyflagwasm\.open gives it, not str"):
+    with pytest.raises(TypeError, match=r"the application takes an evaluator, as pyflagwasm\.open gives it, not a str"):
         answered(app_of(lambda: "flags.json"), "/")
     evaluator = opening()
     answered(app_of(evaluator), "/")

@@ -115,6 +115,11 @@ def test_unknown_flags_and_errors(capsys: Capture, broken: str) -> None:
         "pyflagwasm: 2 of 3 answers are errors; the first: "
         "context 0, flag nope: FLAG_NOT_FOUND: the configuration has no such flag\n"
     )
+    code, out, err = run(capsys, "evaluate", broken, *LENIENT_OPTION, "--flag", "divide")
+    assert err == (
+        "pyflagwasm: 1 of 1 answer is an error: context 0, flag divide: FLAG_NOT_FOUND: the configuration has no such "
+        "flag, did you mean 'divides'?\n"
+    )
 
 
 def test_a_context_that_cannot_be_sent_spoils_only_what_reads_it(capsys: Capture, shop: str, tmp_path: Path) -> None:
@@ -128,7 +133,7 @@ def test_a_context_that_cannot_be_sent_spoils_only_what_reads_it(capsys: Capture
         + line(1, "city", True, "on", "TARGETING_MATCH")
     )
     assert err == (
-        "pyflagwasm: 1 of 4 answers are errors; the first: context 0, flag plan: INVALID_CONTEXT: "
+        "pyflagwasm: 1 of 4 answers is an error: context 0, flag plan: INVALID_CONTEXT: "
         "attribute plan: text with a lone surrogate has no UTF-8\n"
     )
 

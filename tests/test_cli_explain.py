@@ -136,7 +136,7 @@ after the rules: decides
 @pytest.mark.parametrize(
     ("key", "context", "error"),
     [
-        ("nope", "{}", "FLAG_NOT_FOUND: the configuration has no such flag"),
+        ("nope", "{}", "FLAG_NOT_FOUND: the configuration has no such flag, did you mean 'none'?"),
         ("plan", '{"plan": "\\ud800"}', "INVALID_CONTEXT: attribute plan: text with a lone surrogate has no UTF-8"),
     ],
 )

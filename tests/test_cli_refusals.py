@@ -20,7 +20,7 @@ def shop(tmp_path: Path) -> str:
 
 def test_configurations_that_cannot_be_used(capsys: Capture, tmp_path: Path) -> None:
     cases = {
-        "none.json": (None, "$: cannot be read: No such file or directory"),
+        "none.json": (None, "cannot be read: No such file or directory"),
         "text.json": (b"flags", "$: not valid JSON: Expecting value at line 1, column 1"),
         "list.json": (b"[]", "$: a configuration must be an object, not an array"),
         "state.json": (b'{"flags":{"f\\n":{}}}', 'flags["f\\n"].state: the flag\'s state is missing'),
@@ -30,12 +30,12 @@ def test_configurations_that_cannot_be_used(capsys: Capture, tmp_path: Path) -> 
         for command in (("check",), ("evaluate",), ("explain", "--flag", "f", "--context", "{}")):
             assert run(capsys, command[0], path, *command[1:]) == (2, "", f"pyflagwasm: {path}: {reason}\n")
     folder = str(tmp_path)
-    assert run(capsys, "check", folder) == (2, "", f"pyflagwasm: {folder}: $: cannot be read: Is a directory\n")
+    assert run(capsys, "check", folder) == (2, "", f"pyflagwasm: {folder}: cannot be read: Is a directory\n")
 
 
 REFUSED: list[tuple[tuple[str, ...], str]] = [
-    (("check", "example:nope"), "example:nope: $: there is no example 'nope'; there are devcycle, flagd"),
-    (("check", "example:../flagd"), "example:../flagd: $: there is no example '../flagd'; there are devcycle, flagd"),
+    (("check", "example:nope"), "example:nope: there is no example 'nope'; there are devcycle, flagd"),
+    (("check", "example:../flagd"), "example:../flagd: there is no example '../flagd'; there are devcycle, flagd"),
     (
         ("check", "example:flagd", "--format", "yaml"),
         "example:flagd: $: there is no format 'yaml'; "

@@ -124,6 +124,27 @@ def test_a_file(capsys: Capture, shop: str, tmp_path: Path) -> None:
     assert run(capsys, *check)[0] == 0
 
 
+@pytest.mark.parametrize("emit", ["python", "manifest"])
+def test_a_file_that_somebody_else_has_written_is_left_alone(
+    capsys: Capture, shop: str, tmp_path: Path, emit: str
+) -> None:
+    generated = run(capsys, "codegen", shop, "--emit", emit)[1]
+    path = tmp_path / "mine"
+    write = ("codegen", shop, "--emit", emit, "--output", str(path))
+    refusal = f"{path}: codegen has not written this file: give another --output, or --force to replace it"
+    for mine in (b"import os\n", b"{}", b"\xff\x00", generated[1:].encode(), Path(shop).read_bytes()):
+        path.write_bytes(mine)
+        assert run(capsys, *write) == (2, "", f"pyflagwasm: {refusal}\n")
+        assert path.read_bytes() == mine
+    assert run(capsys, *write, "--check")[0] == 1
+    assert run(capsys, *write, "--force")[0] == 0
+    assert path.read_text() == generated
+    for ours in (b"", b"\n", generated.replace("\n", "\r\n").encode() + b"\n"):
+        path.write_bytes(ours)
+        assert run(capsys, *write)[0] == 0
+        assert path.read_text() == generated
+
+
 def test_a_link_stays_one(capsys: Capture, shop: str, tmp_path: Path) -> None:
     (tmp_path / "target.py").write_text("")
     os.symlink("target.py", tmp_path / "link.py")
@@ -196,7 +217,7 @@ def test_refusals(capsys: Capture, shop: str, tmp_path: Path) -> None:
         ((wrong, "--literals"), "--literals: a manifest has no variants"),
         ((empty, "--manifest", "--format", "flagd"), "--manifest: a manifest has neither --format nor --options"),
         ((shop, "--manifest"), f"{shop}: flags.on-for-all.flagType: the flag's type is missing"),
-        ((f"{shop}.not",), f"{shop}.not: $: cannot be read: No such file or directory"),
+        ((f"{shop}.not",), f"{shop}.not: cannot be read: No such file or directory"),
         ((shop, "--output", folder), f"{folder}: cannot be read: Is a directory"),
         (
             (shop, "--output", f"{folder}/no/flags.py"),

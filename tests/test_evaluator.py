@@ -359,7 +359,7 @@ def test_an_unknown_example(name: str) -> None:
         opened(f"example:{name}")
     error = raised.value
     reason = f"there is no example {name!r}; there are devcycle, flagd"
-    assert (error.path, error.detail, error.source) == ("$", reason, f"example:{name}")
+    assert (error.path, error.detail, error.source) == ("", reason, f"example:{name}")
 
 
 def test_an_example_that_cannot_be_used_is_named() -> None:

@@ -94,8 +94,9 @@ async def suffers(
     assert during.source is not None
     assert not during.source.healthy
     assert during.source.cause == cause if cause is not None else during.source.cause
+    named = f"{during.source.name}: "  # once, though the cause names it, too
     assert warnings(caplog) == [
-        f"the source {during.source.name}: {during.source.cause}; the last good configuration goes on"
+        f"the source {named}{str(during.source.cause).removeprefix(named)}; the last good configuration goes on"
     ]
     server.otherwise = conditional(versioned(version), f'"{version}"')
     healed = time.monotonic()

@@ -16,10 +16,10 @@ from evaluators import FLAGD, closed, document, flag, new_loop, opened, uniform
 
 import pyflagwasm
 from pyflagwasm import ConfigError, ErrorCode, FlagEvaluator, Reason, errors
-from pyflagwasm.answers import NOT_READY
 from pyflagwasm.loading import compile_source, is_large
 from pyflagwasm.pool import member, pool
 from pyflagwasm.pool.member import Member
+from pyflagwasm.pool.remarks import CLOSED, NOT_OPEN
 from pyflagwasm.runtime.instance import Instance
 
 ME = {"who": "me", "targetingKey": "me"}
@@ -50,8 +50,8 @@ def test_sources(tmp_path: Path, form: str) -> None:
 
 def test_a_file_that_cannot_be_used(tmp_path: Path) -> None:
     path = tmp_path / "flags.json"
-    reasons = {"$: cannot be read: No such file or directory": path, "$: cannot be read: Is a directory": tmp_path}
-    reasons["$: cannot be read: embedded null byte"] = Path("\0")
+    reasons = {"cannot be read: No such file or directory": path, "cannot be read: Is a directory": tmp_path}
+    reasons["cannot be read: embedded null byte"] = Path("\0")
     for reason, place in reasons.items():
         with pytest.raises(ConfigError) as raised:
             opened(place)
@@ -122,12 +122,12 @@ def test_large_documents_are_loaded_in_a_thread(run: Runner, monkeypatch: pytest
 def test_life(run: Runner) -> None:
     flags = pyflagwasm.open(FLAGD)
 
-    def not_ready() -> None:
+    def not_ready(why: str, how: str) -> None:
         details = flags.details_nowait("bool", default=False)
         assert (details.value, details.reason, details.generation) == (False, Reason.ERROR, 0)
         assert details.error_code is ErrorCode.PROVIDER_NOT_READY
-        assert details.error_message == NOT_READY
-        assert (flags.flag_keys, flags.generation, repr(flags)) == ((), 0, "<FlagEvaluator: not open>")
+        assert details.error_message == why
+        assert (flags.flag_keys, flags.generation, repr(flags)) == ((), 0, f"<FlagEvaluator: {how}>")
         assert flags.bind({}).all() == {}
         with pytest.raises(errors.FlagError):
             flags.value_nowait("bool", default=False, strict=True)
@@ -143,12 +143,12 @@ def test_life(run: Runner) -> None:
         with pytest.raises(errors.PoolClosedError, match="the evaluator is closed"):
             await flags.reload(FLAGD)
 
-    not_ready()
+    not_ready(NOT_OPEN, "not open")
     with pytest.raises(RuntimeError, match="the evaluator is not open"):
         run(flags.reload(FLAGD))
-    not_ready()
+    not_ready(NOT_OPEN, "not open")
     run(live())
-    not_ready()
+    not_ready(CLOSED, "closed")
 
 
 def test_it_can_be_opened_again_after_a_failure(tmp_path: Path, run: Runner) -> None:

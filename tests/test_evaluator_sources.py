@@ -153,7 +153,9 @@ def test_without_anything_it_waits_and_becomes_ready_by_itself(loop: str, caplog
 
     with Server(otherwise=answer(status=500)) as server:
         run_on(loop, scenario, server)
-    assert len(warnings(caplog)) == 1
+    source_fails, flag_is_not_ready = warnings(caplog)
+    assert "HTTP 500" in source_fails
+    assert flag_is_not_ready.endswith("no configuration is loaded: no source has delivered one yet")
 
 
 @every_loop

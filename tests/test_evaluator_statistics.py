@@ -131,6 +131,7 @@ def test_statistics_of_a_source_and_the_word_of_its_healing(caplog: pytest.LogCa
         run_on("asyncio", scenario, server)
         texts = [r.getMessage() for r in caplog.records if r.name == "pyflagwasm"]
         assert texts == [
+            f"generation 1 of {server.url} is live",
             f"the source {server.url}: HTTP 503 Service Unavailable; the last good configuration goes on",
             f"the source {server.url} is well again",
         ]

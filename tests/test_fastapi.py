@@ -117,13 +117,22 @@ def test_a_websocket(client: TestClient) -> None:
     assert refused.value.status_code == 404
 
 
-def test_requires_flag_is_for_booleans() -> None:
+def test_requires_flag_is_for_booleans(caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(TypeError, match=r"requires_flag\('plan'\): the default is true or false, not str"):
         requires_flag("plan", "off")  # type: ignore[arg-type]
     app = application()
     app.get("/text", dependencies=[Depends(requires_flag("text"))])(who)
+    app.get("/texts", dependencies=[Depends(requires_flag("text", True))])(who)
     with TestClient(app) as client:
-        assert client.get("/text").status_code == 404  # a text is not true, whatever it says
+        for _ in range(2):
+            assert client.get("/text").status_code == 404  # a text is not true, whatever it says
+            assert client.get("/texts").status_code == client.get("/missing").status_code == 200
+    wrong = "requires_flag('text'): the value is a text, the default is true or false: requests are"
+    assert [each.getMessage() for each in caplog.records if each.name == "pyflagwasm"] == [
+        f"{wrong} answered with 404",
+        f"{wrong} let through",
+        "there is no flag 'missing'; callers get their default",
+    ]
 
 
 def test_the_schema_says_nothing_of_flags(client: TestClient) -> None:

@@ -20,7 +20,7 @@ BUILT = {"dist", "build", "LICENSE"}
 
 # The first that fits. A module imports from its own layer and from those above it in this list, never from those below.
 LAYERS: list[tuple[str, tuple[str, ...]]] = [
-    ("words", ("_abi", "errors", "extras", "types")),
+    ("words", ("_abi", "errors", "extras", "once", "types", "wanted")),
     ("config", ("config",)),
     ("runtime", ("runtime",)),
     ("documents", ("last_good", "loading", "signing", "sources")),

@@ -30,6 +30,28 @@ def test_documents_that_are_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert raised.value.source == "/dev/zero"
 
 
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (
+            "https://me:s3cret@host.example/flags.json?key=s3cret",
+            "https://host.example/flags.json: a str is a path, and this is a URL: give pyflagwasm.HttpSource(url)",
+        ),
+        ('{"flags": {}}', '{"flags": {}}: a str is a path, and this is a document: give bytes, or a mapping'),
+        (
+            ' [{"flags": "' + "x" * 10_000 + '"}]',
+            ' [{"flags": "' + "x" * 27 + "...: a str is a path, and this is a document: give bytes, or a mapping",
+        ),
+        ("no/such/file{", "no/such/file{: cannot be read: No such file or directory"),
+    ],
+)
+def test_texts_that_are_no_paths(source: str, message: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        compile_source(source)
+    assert str(raised.value) == message
+    assert not is_large(source)
+
+
 def test_which_sources_are_large(tmp_path: Path) -> None:
     small, large = tmp_path / "small", tmp_path / "large"
     small.write_bytes(bytes(LARGE))

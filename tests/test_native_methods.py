@@ -179,6 +179,16 @@ def test_it_is_awaited_once(flags: FlagEvaluator) -> None:
             attempt()
 
 
+def test_a_condition_that_forgets_to_await_raises(flags: FlagEvaluator) -> None:
+    coroutine = quick(flags)
+    for condition in (bool, lambda of: not of, lambda of: 1 if of else 2, lambda of: of and 1):
+        with pytest.raises(TypeError, match="has no truth value: await it, or use value_nowait"):
+            condition(coroutine)
+    assert asyncio.run(_awaited(lambda: coroutine)) is True  # it was not used up
+    for debug in (False, True):
+        assert asyncio.run(quick(flags), debug=debug) is True
+
+
 def test_send_and_throw(flags: FlagEvaluator) -> None:
     coroutine = quick(flags)
     with pytest.raises(TypeError, match="just-started"):
@@ -231,6 +241,10 @@ def test_tasks_groups_and_timeouts_take_it(loop: str) -> None:
                 assert await asyncio.wait_for(quick(flags), 5) is True
                 assert await asyncio.gather(*(quick(flags) for _ in range(3))) == [True] * 3
                 assert await asyncio.shield(quick(flags)) is True
+                assert [await each for each in asyncio.as_completed([quick(flags)])] == [True]
+                async with asyncio.TaskGroup() as tasks:
+                    made = tasks.create_task(quick(flags))
+                assert made.result() is True
                 task = asyncio.ensure_future(quick(flags))
                 assert "evaluation" in repr(task)
                 task.cancel()

@@ -69,7 +69,7 @@ def test_many():
             f"  'beta': there is no such flag (test_it.py:{places['bound']}) 3 times",
             "  'text': gave the default: TYPE_MISMATCH: the value is a text, the default is an integer "
             f"(test_it.py:{places['awaited']})",
-            "  'beta': gave the default: PROVIDER_NOT_READY: no configuration is loaded: * "
+            "  'beta': gave the default: PROVIDER_NOT_READY: the evaluator is not open: * "
             f"(test_it.py:{places['closed']})",
             f"  'new-chekout': there is no such flag, did you mean 'new-checkout'? (test_it.py:{places['many']})",
         ]
@@ -108,6 +108,69 @@ def test_a_configuration_that_leaves_it_to_the_caller(project: pytest.Pytester) 
             "  'gamma': overridden, but the configuration has no such flag (test_it.py:*)",
         ]
     )
+
+
+def test_an_override_that_nobody_asked_for_and_no_configuration_has(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        test_it="""
+        import asyncio
+        import pytest
+        import pyflagwasm
+        from pyflagwasm.testing import override_flags as overriding
+
+        ON = {"state": "ENABLED", "variants": {"on": True, "off": False}, "defaultVariant": "on"}
+        flags = pyflagwasm.open({"flags": {"new-checkout": ON, "beta": ON}})
+        asyncio.run(flags.__aenter__())
+
+        def ask():
+            return flags.value_nowait("new-checkout", default=False)
+
+        def test_mistyped(override_flags):
+            override_flags({"new-chekout": False, "beta": False})
+            assert ask() is True
+
+        @pytest.mark.flags({"marked": False})
+        def test_marked():
+            flags.bind({}).all_details()
+
+        def test_block():
+            with overriding({"zebra": 1}):
+                assert flags.bind({}).all() == {"new-checkout": True, "beta": True, "zebra": 1}
+
+        def test_it_is_in_memory(flags, override_flags):
+            flags.set("gamma", 1)
+            override_flags({"delta": 1})
+            assert flags.value_nowait("gamma", default=0) == 1
+
+        def test_both(override_flags):
+            from pyflagwasm.testing import in_memory
+
+            override_flags({"epsilon": 1})
+            assert (ask(), in_memory({"epsilon": 2}).value_nowait("gamma", default=None)) == (True, None)
+
+        def test_nothing_is_asked(override_flags):
+            override_flags({"new-chekout": False})
+
+        @pytest.mark.flags_strict(allow=["new-chekout"])
+        def test_allowed(override_flags):
+            override_flags({"new-chekout": False})
+            ask()
+
+        def test_the_next_one():
+            ask()
+        """
+    )
+    result = run(project, "--flags-strict", passed=4, failed=4)
+    words = "overridden and not asked for, and the configuration has no such flag"
+    result.stdout.fnmatch_lines(
+        [
+            f"  'new-chekout': {words}, did you mean 'new-checkout'? (test_it.py:14)",
+            f"  'marked': {words}",
+            f"  'zebra': {words} (test_it.py:22)",
+            "  'gamma': there is no such flag (test_it.py:*)",
+        ]
+    )
+    assert "'epsilon'" not in "".join(line for line in result.outlines if words in line)
 
 
 def test_what_is_not_silent(project: pytest.Pytester) -> None:

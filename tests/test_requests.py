@@ -309,8 +309,8 @@ def test_an_evaluator_that_is_not_open_is_told_once(caplog: pytest.LogCaptureFix
             assert own.details("flag-1", "mine").error_code == "PROVIDER_NOT_READY"
             assert own.value("flag-1", "mine") == "mine"
     assert [record.getMessage() for record in caplog.records] == [
-        "a request is answered with defaults: no configuration is loaded: the evaluator is not open, or no source has "
-        "delivered one yet"
+        "a flag is asked for and gives its default: the evaluator is not open: enter it first, `async with flags:`, or "
+        "by your framework's integration"
     ]
 
     async def main() -> None:

@@ -114,8 +114,9 @@ def test_it_follows_the_file(tmp_path: Path) -> None:
             assert served.value() is expected
         code, err = served.end()
     assert code == 0
-    trouble, well = err.splitlines()
-    assert "not valid JSON" in trouble
+    second, trouble, third, well = err.splitlines()
+    assert [second, third] == [f"pyflagwasm: generation {number} of {path} is live" for number in (2, 3)]
+    assert trouble.startswith(f"pyflagwasm: the source {path}: $: not valid JSON")
     assert well == f"pyflagwasm: the source {path} is well again"
     assert "Traceback" not in err
 
@@ -193,7 +194,7 @@ def test_public_is_all_addresses(capsys: Capture, monkeypatch: pytest.MonkeyPatc
     ("arguments", "words"),
     [
         (["example:nope"], "there is no example 'nope'"),
-        (["nowhere.json"], "nowhere.json: $: cannot be read: No such file or directory"),
+        (["nowhere.json"], "nowhere.json: cannot be read: No such file or directory"),
         (["example:flagd", "--format", "nope"], "nope"),
         (["example:flagd", "--options", "[]"], "--options: must be an object"),
         (["example:flagd", "--options", '{"nope": 1}'], "nope"),
@@ -202,7 +203,11 @@ def test_public_is_all_addresses(capsys: Capture, monkeypatch: pytest.MonkeyPatc
         (["example:flagd", "--host", "0.0.0.0"], "--host: other machines reach 0.0.0.0: say --public"),
         (["example:flagd", "--host", "no-such-host.invalid"], "--host: 'no-such-host.invalid' cannot be found"),
         (["example:flagd", "--cors", "shop.example"], "--cors: 'shop.example' is not an origin such as"),
-        (["example:flagd", "--cors", "https://shop.example/"], "without a path"),
+        (["example:flagd", "--cors", "https://shop.example/x"], "without a path"),
+        (
+            ["example:flagd", "--cors", "https://shop.example/"],
+            "is an origin but for the slash at its end: write 'https://shop.example'",
+        ),
         (["http://"], "CONFIG: url must be a URL"),
         (["example:flagd", "--nope"], "unrecognized arguments: --nope"),
     ],

@@ -361,21 +361,6 @@ def test_without_events_it_is_looked_at_all_the_same(
     run_on(loop, main)
 
 
-def test_without_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "watchfiles", None)
-    path = tmp_path / "flags.json"
-    path.write_bytes(document(0))
-    with pytest.raises(ImportError, match=r"pip install 'pyflagwasm\[watch\]'"):
-        run_on("asyncio", FileSource(path).run, RecordingSink())
-
-    async def main() -> None:
-        sink = RecordingSink()
-        async with running(FileSource(path, poll=0.05), sink):
-            await serves(sink, document(0))
-
-    run_on("asyncio", main)
-
-
 def test_what_is_no_path(tmp_path: Path) -> None:
     for wrong in (1, b"flags.json"):
         with pytest.raises(TypeError):

@@ -12,9 +12,13 @@ from http_sources import ONE, deliver, source
 from loops import RecordingSink, run_on
 from misbehaving_server import Server, answer, conditional, delivering, stream
 
-from pyflagwasm.sources.base import Document
+import pyflagwasm
+from pyflagwasm.sources.base import Document, Source
+from pyflagwasm.sources.chain import ChainSource
+from pyflagwasm.sources.file import FileSource
 from pyflagwasm.sources.http import HttpSource
 from pyflagwasm.sources.http_fetch import shown
+from pyflagwasm.types import State
 
 # ---------------------------------------------------------------- redirects and secrets
 
@@ -150,6 +154,16 @@ def test_without_httpx2(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "httpx2", None)
     with pytest.raises(ImportError, match=r"pip install 'pyflagwasm\[http\]'"):
         run_on("asyncio", HttpSource("http://host/").run, RecordingSink())
+
+    async def enter(source: Source) -> None:
+        flags = pyflagwasm.open(source, bundled="example:flagd", start_timeout=60)
+        for _ in range(2):
+            with pytest.raises(ImportError, match=r"^HttpSource needs the package httpx2: pip install"):
+                await flags.__aenter__()
+        assert flags.statistics().state is State.NOT_READY
+
+    for each in (HttpSource("http://host/"), ChainSource(FileSource("f"), ChainSource(HttpSource("http://host/")))):
+        run_on("asyncio", enter, each)
 
 
 def test_constructing_needs_no_loop_and_no_httpx2() -> None:

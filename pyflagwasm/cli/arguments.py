@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any, NoReturn, Protocol
+from typing import Any, Final, NoReturn, Protocol
 
 from ..config.formats import AUTO, FORMATS
 from .output import EXITS, BadInput
+
+CONFIG: Final = "a file, or a bundled one: example:flagd, example:devcycle"
 
 
 class Parser(argparse.ArgumentParser):
@@ -20,17 +22,20 @@ class Add(Protocol):
     """Adds a command that is about a configuration: its name, what it does, and its arguments beyond the common ones.
 
     common: whether it takes `--format` and `--options`. notes: what `--help` ends with, before the exit codes.
+    config: what CONFIG may be.
     """
 
     def __call__(
-        self, name: str, says: str, usage: str, *, common: bool = True, notes: str = ""
+        self, name: str, says: str, usage: str, *, common: bool = True, notes: str = "", config: str = CONFIG
     ) -> argparse.ArgumentParser: ...
 
 
 def adder(commands: Any) -> Add:
     """commands: what `add_subparsers` gave."""
 
-    def add(name: str, says: str, usage: str, *, common: bool = True, notes: str = "") -> argparse.ArgumentParser:
+    def add(
+        name: str, says: str, usage: str, *, common: bool = True, notes: str = "", config: str = CONFIG
+    ) -> argparse.ArgumentParser:
         new: argparse.ArgumentParser = commands.add_parser(
             name,
             help=says,
@@ -44,7 +49,7 @@ def adder(commands: Any) -> Add:
             epilog=notes + EXITS,
             formatter_class=argparse.RawDescriptionHelpFormatter if notes else argparse.HelpFormatter,
         )
-        new.add_argument("config", metavar="CONFIG", help="a file, or a bundled one: example:flagd, example:devcycle")
+        new.add_argument("config", metavar="CONFIG", help=config)
         if common:
             new.add_argument("--format", default=AUTO, help=f"one of {', '.join((AUTO, *FORMATS))}")
             new.add_argument("--options", metavar="JSON", help="the importer's options, an object")

@@ -29,10 +29,14 @@ first variant where it gives none. A manifest has its own defaults: write one wi
 
 def add_commands(add: Add) -> None:
     """Adds the command."""
-    usage = "[--output FILE] [--check] [--class NAME] [--literals] [--defaults off|served] [--emit python|manifest]"
+    usage = (
+        "[--output FILE] [--force] [--check] [--class NAME] [--literals] [--defaults off|served] "
+        "[--emit python|manifest]"
+    )
     says = "write a Python module of typed flags"
     codegen = add("codegen", says, f"{usage} [--manifest]", notes=_NOTES)
     codegen.add_argument("--output", metavar="FILE", help="where to write; default: stdout")
+    codegen.add_argument("--force", action="store_true", help="replace a FILE that codegen has not written")
     codegen.add_argument("--check", action="store_true", help="write nothing; exit with 1 if FILE would change")
     codegen.add_argument("--class", metavar="NAME", default="Flags", dest="class_name", help="default: Flags")
     codegen.add_argument("--literals", action="store_true", help="texts can only be one of their variants")
@@ -75,6 +79,10 @@ def run(arguments: argparse.Namespace) -> int:
         tell(f"{output}: {differs}: run the same command without --check")
         return FLAWED
     if present != data:
+        if present is not None and not arguments.force and not _ours(present, arguments.emit):
+            raise BadInput(
+                f"{output}: codegen has not written this file: give another --output, or --force to replace it"
+            )
         _replace(output, data)
     say(to_json({"config": arguments.config, "output": output, "flags": len(flags), "changed": present != data}))
     return SOUND
@@ -129,6 +137,21 @@ def _present(output: str) -> bytes | None:
         return None
     except (OSError, ValueError) as error:  # ValueError: a path with a null character
         raise BadInput(f"{output}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+
+
+def _ours(present: bytes, emit: str) -> bool:
+    """Whether a file is one of those that are written here, or empty."""
+    if emit == "manifest":
+        from ..codegen.manifest import is_manifest
+        from ..config.document import parse
+
+        try:
+            return not present.strip() or is_manifest(parse(present))
+        except ConfigError:
+            return False
+    from ..codegen.module import MARK
+
+    return not present.strip() or present.startswith(MARK.encode())
 
 
 def _replace(output: str, data: bytes) -> None:

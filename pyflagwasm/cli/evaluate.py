@@ -8,12 +8,14 @@ from collections.abc import Iterable
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from ..types import ErrorCode
 from .arguments import Add, add_now
 from .input import contexts, loaded, now_us
 from .output import FLAWED, SOUND, counted, tell, to_json, write
 
 if TYPE_CHECKING:
     from ..generation import Outcome
+    from ..types import EvaluationDetails
 
 
 def add_commands(add: Add) -> None:
@@ -35,10 +37,10 @@ def run(arguments: argparse.Namespace) -> int:
     from ..pool.asking import decide
 
     given_us = now_us(arguments.now)
-    printer = _Printer()
     with closing(loaded(arguments)) as pool:
         generation = pool.generation
         assert generation is not None
+        printer = _Printer(generation.flags)
         keys = arguments.flag or list(generation.flags)
         selection = Selection(generation, [generation.flag(key) for key in keys])
         for number, context in enumerate(contexts(arguments)):
@@ -54,7 +56,8 @@ def run(arguments: argparse.Namespace) -> int:
 class _Printer:
     """The lines of `evaluate`: those of one context are written together, at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, flag_keys: Iterable[str]) -> None:
+        self._flag_keys = flag_keys
         self._tails: dict[Outcome, bytes] = {}
         self._count = self._errors = 0
         self._first = ""
@@ -70,10 +73,15 @@ class _Printer:
             details = outcome.details
             if details.error_code is not None:
                 self._errors += 1
-                self._first = self._first or (
-                    f"context {context}, flag {details.flag_key}: {details.error_code}: {details.error_message}"
-                )
+                self._first = self._first or f"context {context}, flag {details.flag_key}: {self._reason(details)}"
         write(b"".join(lines))
+
+    def _reason(self, details: EvaluationDetails) -> str:
+        from ..pool.remarks import did_you_mean
+
+        unknown = details.error_code is ErrorCode.FLAG_NOT_FOUND
+        meant = did_you_mean(details.flag_key, self._flag_keys) if unknown else ""
+        return f"{details.error_code}: {details.error_message}{meant}"
 
     def _tail(self, outcome: Outcome) -> bytes:
         details = outcome.details
@@ -94,5 +102,6 @@ class _Printer:
     def end(self) -> int:
         if not self._errors:
             return SOUND
-        tell(f"{self._errors} of {counted(self._count, 'answer')} are errors; the first: {self._first}")
+        are = "is an error" if self._errors == 1 else "are errors; the first"
+        tell(f"{self._errors} of {counted(self._count, 'answer')} {are}: {self._first}")
         return FLAWED

@@ -15,7 +15,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 from functools import partial
-from importlib import import_module
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 
 TOKEN: Final = "PYFLAGWASM_TOKEN"
 _PORT: Final = 8016
-_POLL: Final = 2.0
 _SIGNALS: Final = [signal.SIGINT, signal.SIGTERM]
 _PATIENCE: Final = 2.0  # seconds for a first answer of a URL, before requests are answered without one
 _GRACE: Final = 5  # seconds for requests that are being answered when the process is told to end
@@ -44,14 +42,20 @@ as Authorization: Bearer TOKEN, but /healthz. GET /healthz tells how it is.
 def add_commands(add: Add) -> None:
     """Adds the command."""
     serve = add(
-        "serve", "answer OFREP, OpenFeature's remote evaluation protocol, and show the flags", _USAGE, notes=_NOTES
+        "serve",
+        "answer OFREP, OpenFeature's remote evaluation protocol, and show the flags",
+        _USAGE,
+        notes=_NOTES,
+        config="a file, a URL, or a bundled one: example:flagd, example:devcycle",
     )
     serve.add_argument(
         "--host", metavar="HOST", help="what to listen on; default: 127.0.0.1, with --public all addresses"
     )
     serve.add_argument("--port", metavar="PORT", type=int, default=_PORT, help=f"default: {_PORT}; 0 for a free one")
     serve.add_argument("--public", action="store_true", help="let other machines ask; without the inspector by default")
-    serve.add_argument("--cors", metavar="ORIGIN", action="append", default=[], help="an origin whose pages may ask")
+    serve.add_argument(
+        "--cors", metavar="ORIGIN", action="append", default=[], help="an origin whose pages may ask; or *, for all"
+    )
     optional = argparse.BooleanOptionalAction
     serve.add_argument(
         "--inspector", action=optional, help="a page about the flags at /inspector/; default: unless --public"
@@ -115,7 +119,7 @@ def run(arguments: argparse.Namespace) -> int:
             async with AsyncExitStack() as stack:
                 try:
                     await stack.enter_async_context(evaluator)
-                except ValueError as error:  # PYFLAGWASM_HOST
+                except (ValueError, ImportError) as error:  # PYFLAGWASM_HOST; what HttpSource needs
                     raise BadInput(str(error)) from None
                 await Server(config).serve([listener])
 
@@ -142,6 +146,8 @@ def _origin(text: str) -> str:
         good = named and parts.scheme in ("http", "https") and origin == f"{parts.scheme}://{parts.netloc}"
     except ValueError:  # of a bracket or a port
         good = False
+    if origin.endswith("/") and urlsplit(origin.rstrip("/")).netloc and origin.count("/") == 3:
+        raise BadInput(f"--cors: {text!r} is an origin but for the slash at its end: write {text[:-1]!r}")
     if origin != "*" and not good:
         raise BadInput(f"--cors: {text!r} is not an origin such as https://shop.example, without a path; or *")
     return origin
@@ -161,26 +167,13 @@ def _opened(arguments: argparse.Namespace) -> FlagEvaluator:
     new = partial(open, format=arguments.format, options=options)
     config: str = arguments.config
     if config.startswith(("http://", "https://")):
-        _needs("httpx2", "serving a URL", "http")
         try:
             return new(HttpSource(config), start_timeout=_PATIENCE)
         except ValueError as error:
             raise BadInput(f"CONFIG: {error}") from None
     if config.startswith(EXAMPLE) or not arguments.watch:
         return new(config)
-    try:
-        _needs("watchfiles", "watching a file", "watch")
-        source = FileSource(config)
-    except BadInput:
-        source = FileSource(config, poll=_POLL)
-    return new(source, bundled=config)
-
-
-def _needs(package: str, what: str, extra: str) -> None:
-    try:
-        import_module(package)
-    except ModuleNotFoundError:
-        raise BadInput(str(missing(what, package, extra))) from None
+    return new(FileSource(config), bundled=config)
 
 
 # ---------------------------------------------------------------- the socket

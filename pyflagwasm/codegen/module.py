@@ -21,6 +21,9 @@ _HEAD: Final = '''\
 # fmt: off
 # ruff: noqa
 '''
+MARK: Final = _HEAD.partition(":")[0]
+"""What each module begins with."""
+
 _TYPING: Final = ("Any", "Literal", "NotRequired", "TypedDict")
 _ABC: Final = ("Mapping", "Sequence")
 RESERVED: Final = frozenset({*_TYPING, *_ABC, "Flag", "FlagSet", *dir(builtins)})

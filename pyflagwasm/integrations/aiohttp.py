@@ -15,8 +15,9 @@ from typing import Final, TypeAlias
 
 from ..evaluator import FlagEvaluator
 from ..extras import missing
+from ..wanted import a
 from .contexts import Attributes, plain_function
-from .opening import Evaluator, opened
+from .opening import Evaluator, fit, opened
 from .requests import RequestFlags, current
 
 try:
@@ -55,6 +56,7 @@ def setup(
     Raises RuntimeError if it has been called for this application, or that has started. Costs 2 us a request.
     """
     plain_function(context)
+    fit(evaluator, "setup(app, {})")
     if any(getattr(middleware, "__self__", None).__class__ is _Setup for middleware in app.middlewares):
         raise RuntimeError("pyflagwasm is set up for this application already")
     if app.frozen or app.pre_frozen:
@@ -114,7 +116,10 @@ _SETUP: Final = web.RequestKey("pyflagwasm.setup", _Setup)
 
 def flags(request: web.Request) -> RequestFlags:
     """The flags of a request. RuntimeError if its application is not set up."""
-    found: RequestFlags | None = request.get(REQUEST_FLAGS)
+    try:
+        found: RequestFlags | None = request.get(REQUEST_FLAGS)
+    except AttributeError:
+        raise TypeError(f"flags takes a request, not {a(request)}") from None
     if found is not None:
         return found
     ended: _Setup | None = request.get(_SETUP)

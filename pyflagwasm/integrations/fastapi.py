@@ -11,10 +11,13 @@ Tests replace the flags by `app.dependency_overrides[get_flags] = lambda: Reques
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
-from typing import Annotated, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 from ..extras import missing
+from ..once import Once
+from ..types import ErrorCode
 
 try:
     from fastapi import Depends, HTTPException
@@ -28,6 +31,8 @@ __all__ = [
     "STATE", "ContextOf", "Flags", "FlagsMiddleware", "RequestFlags", "current", "flags", "get_flags", "lifespan",
     "requires_flag",
 ]  # fmt: skip
+
+_LOG: Final = logging.getLogger("pyflagwasm")
 
 
 async def get_flags(connection: HTTPConnection) -> RequestFlags:
@@ -45,14 +50,21 @@ def requires_flag(
     """A dependency that lets a request pass if a boolean flag is true, and answers with `status` otherwise.
 
     For a route, a router or the whole application: `dependencies=[Depends(requires_flag("new-checkout"))]`. It is for
-    switches, no substitute for authorization: an error of the flag gives the default. detail: of the HTTPException; by
+    switches, no substitute for authorization: an error of the flag gives the default, and one that is no boolean, or
+    that there is not, is logged once. detail: of the HTTPException; by
     default the words of the status, which name no flag. Depends on `get_flags`, and so follows its override.
     """
     if not isinstance(default, bool):
         raise TypeError(f"requires_flag({flag_key!r}): the default is true or false, not {type(default).__name__}")
 
+    once = Once()
+
     async def required(flags: Flags) -> None:
-        if not flags.value(flag_key, default):
+        details = flags.details(flag_key, default)
+        if details.error_code is ErrorCode.TYPE_MISMATCH and once(flag_key):
+            passes = "let through" if default else f"answered with {status}"
+            _LOG.warning("requires_flag(%r): %s: requests are %s", flag_key, details.error_message, passes)
+        if not details.value:
             raise HTTPException(status, detail)
 
     return required

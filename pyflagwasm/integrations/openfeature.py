@@ -23,6 +23,7 @@ from ..config.document import kind
 from ..evaluator import FlagEvaluator
 from ..extras import missing
 from ..types import EMPTY, State
+from .opening import needs_evaluator
 
 try:
     from openfeature.evaluation_context import EvaluationContext
@@ -79,6 +80,7 @@ class FlagwasmProvider(AbstractProvider):
         ready_timeout: float = 5.0,
     ) -> None:
         super().__init__()
+        needs_evaluator("FlagwasmProvider", evaluator)
         self._evaluator = evaluator
         self._hooks, self._track, self._ready_timeout = list(hooks), track, ready_timeout
         self._metadata = Metadata(NAME)

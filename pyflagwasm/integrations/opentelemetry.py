@@ -23,6 +23,7 @@ from ..exposures.counting import Batch
 from ..extras import missing
 from ..hooks import Hook
 from ..types import EMPTY, TARGETING_KEYS, ErrorCode, Reason, State
+from .opening import needs_evaluator
 
 try:
     from opentelemetry._logs import LoggerProvider, get_logger
@@ -155,6 +156,7 @@ def instrument(
     Gives the function that ends it. An evaluator that nobody else refers to ends it, too. What is observed already with
     the same attributes is not observed twice, for SDKs would add it up; it ends when all of them have ended it.
     """
+    needs_evaluator("instrument", flags)
     provider = get_meter_provider() if meter_provider is None else meter_provider
     more = dict(attributes or {})
     with _lock:

@@ -7,25 +7,20 @@ Nothing here is bound to an event loop.
 
 from __future__ import annotations
 
-import logging
-import weakref
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import Any, Final, Self
 
-from ..answers import NOT_READY
 from ..bound import BoundContext
 from ..evaluations import Evaluations
 from ..evaluator import FlagEvaluator
-from ..types import EMPTY, TARGETING_KEYS, EvaluationDetails, State
+from ..types import EMPTY, TARGETING_KEYS, EvaluationDetails
 from .contexts import Attributes, called, usable
 from .pinning import RequestInstances
 
 current: Final[ContextVar[RequestFlags]] = ContextVar("pyflagwasm_request")
 """The flags of the request that this task works for: `current.get()`, or `current.get(None)` outside of requests."""
-
-_LOG: Final = logging.getLogger("pyflagwasm")
 
 
 class RequestFlags(BoundContext):
@@ -191,10 +186,6 @@ class RequestFlags(BoundContext):
         return super()._details(flag_key, default, strict)
 
     def _bind(self, of: Evaluations) -> None:
-        if of._instances.generation is None and self._evaluator not in _told:
-            _told.add(self._evaluator)
-            if self._evaluator.statistics().state is not State.CLOSED:
-                _LOG.warning("a request is answered with defaults: %s", NOT_READY)
         heeds = not self._owns and self._instances is not None  # the flags beside a websocket's hear of its refresh
         made = None
         while made is not self._made or made is None:  # another thread of the request may identify
@@ -207,6 +198,3 @@ class RequestFlags(BoundContext):
 
     def __repr__(self) -> str:
         return f"<RequestFlags of {self._evaluator!r}>"
-
-
-_told: weakref.WeakSet[FlagEvaluator] = weakref.WeakSet()

@@ -19,8 +19,9 @@ from typing import Any, Final, TypeAlias
 
 from ..evaluator import FlagEvaluator
 from ..extras import missing
+from ..wanted import a
 from .contexts import Attributes, plain_function
-from .opening import Evaluator, opened
+from .opening import Evaluator, fit, opened
 from .requests import RequestFlags, current
 
 try:
@@ -39,9 +40,9 @@ STATE: Final = "pyflagwasm"
 
 _SCOPE: Final = "pyflagwasm.flags"
 _NO_EVALUATOR: Final = (
-    "FlagsMiddleware finds no evaluator: give the application a lifespan, Starlette(lifespan=lifespan(evaluator)), and "
-    "have it run - that of a mounted application does not, and TestClient's only as `with TestClient(app)` - or give "
-    "the middleware evaluator=..."
+    "FlagsMiddleware finds no evaluator: give the application a lifespan, Starlette(lifespan=lifespan(evaluator)) or "
+    "FastAPI(lifespan=...), and have it run - that of a mounted application does not, and TestClient's only as "
+    "`with TestClient(app)` - or give the middleware evaluator=..."
 )
 
 
@@ -55,6 +56,8 @@ def lifespan(
     then: the application's own lifespan, run inside of this one; what it yields is added to the state.
     Starting raises what opening raises: ConfigError, GuestError.
     """
+
+    fit(evaluator, "lifespan({})")
 
     @asynccontextmanager
     async def flags_lifespan(app: Any) -> AsyncIterator[dict[str, Any]]:
@@ -126,15 +129,18 @@ class FlagsMiddleware:
 
 def flags(connection: HTTPConnection) -> RequestFlags:
     """The flags of a request or websocket. RuntimeError if no FlagsMiddleware is around it."""
-    scope = connection.scope
+    try:
+        scope = connection.scope
+    except AttributeError:
+        raise TypeError(f"flags takes a request or a websocket, not {a(connection)}") from None
     found: RequestFlags | tuple[FlagEvaluator, ContextOf] | None = scope.get(_SCOPE)
     if isinstance(found, tuple):  # the request has ended, and asks for its flags now
         evaluator, context = found
         return RequestFlags(evaluator, partial(_context, context, scope))
     if found is None:
         raise RuntimeError(
-            "the request has no flags: add the middleware, Starlette(middleware=[Middleware(FlagsMiddleware, "
-            "context=...)])"
+            "the request has no flags: add the middleware, app.add_middleware(FlagsMiddleware, context=...), or "
+            "Starlette(middleware=[Middleware(FlagsMiddleware, context=...)])"
         )
     return found
 

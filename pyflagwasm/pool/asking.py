@@ -19,6 +19,7 @@ from ..runtime.plain import INT_MAX, INT_MIN
 from ..types import ErrorCode
 from .member import Member
 from .pool import Busy
+from .remarks import Remarks
 from .waiting import Queue
 
 T = TypeVar("T")
@@ -42,6 +43,8 @@ class Instances(Protocol):
     def idle(self) -> list[Member]: ...
     @property
     def queue(self) -> Queue[Member]: ...
+    @property
+    def remarks(self) -> Remarks: ...
     @property
     def generation(self) -> Generation | None: ...
     def take(self, generation: Generation) -> Member: ...

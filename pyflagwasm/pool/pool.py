@@ -22,7 +22,9 @@ from typing import ClassVar, Final
 
 from ..errors import ConfigError, GuestError, GuestTrapError, PoolClosedError, PoolTimeoutError, TooManyWaitingError
 from ..generation import Generation
+from ..wanted import number
 from .member import Member, Reference, loaded
+from .remarks import CLOSED, Remarks
 from .waiting import Queue, Turn, wait_in_task, wait_in_thread
 
 SIZE: Final = 2
@@ -78,18 +80,23 @@ class Pool:
     size: how many. timeout: seconds that a wait for one may take. max_waiting: how many may wait.
     generation: the live one, None before the first and after `close`.
     idle: who is not in use, the one that was used last at the end. queue: who waits for one.
+    remarks: what is said to who asks in vain.
     """
 
     __slots__ = (
         "__weakref__", "_members", "aside", "built", "discarded", "failed_builds", "generation", "idle", "queue",
-        "size", "timed_out", "timeout", "turned_away",
+        "remarks", "size", "timed_out", "timeout", "turned_away",
     )  # fmt: skip
 
     LIVE: ClassVar[str] = "generation"
 
     def __init__(self, size: int = SIZE, timeout: float = TIMEOUT, max_waiting: int = MAX_WAITING) -> None:
+        number("size", size, whole=True)
+        number("max_waiting", max_waiting, whole=True)
+        number("timeout", timeout)
         if size < 1:
             raise ValueError(f"a pool needs at least 1 instance, not {size}")
+        self.remarks = Remarks()
         self.generation: Generation | None = None
         self.size, self.timeout = size, timeout
         self.idle: list[Member] = []  # pop and append are atomic; the native host does them in C
@@ -332,6 +339,7 @@ class Pool:
 
     def close(self) -> None:
         """Free the idle members, send away who waits; a member in use is freed when it comes back. Idempotent."""
+        self.remarks.lack = CLOSED
         self.generation = None
         self.queue.close()
         self._hand_out()

@@ -9,6 +9,7 @@ all of it without the extension.
 
 from __future__ import annotations
 
+import logging
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -30,7 +31,9 @@ from .._abi import (
     Kind,
 )
 from ..config.model import MISSING, Slot
+from ..once import Once
 from ..types import EMPTY
+from ..wanted import a
 from . import extension, views
 from .plain import INT_MAX, INT_MIN, EncodeError, double, plain, refused, shown
 
@@ -338,11 +341,22 @@ def buffer() -> Iterator[memoryview]:
             _buffers.append(found)
 
 
+_LOG: Final = logging.getLogger("pyflagwasm")
+_once: Final = Once()
+
+
 def _mapping(context: object) -> Mapping[str, Any]:
     if context is None:
         return EMPTY
     if issubclass(type(context), Mapping):
         return context  # type: ignore[return-value]
+    kind = type(context).__qualname__
+    if _once(kind):
+        _LOG.warning(
+            "an evaluation context is a mapping, not %s: flags that read it give the default. The second argument "
+            "of value(key, context, default=...) is the context; did you mean default=...?",
+            shown(a(context)),
+        )
     raise refused(f"the evaluation context is of type {shown(type(context).__qualname__)}, not a mapping", "context")
 
 

@@ -50,7 +50,8 @@ def routes(evaluator: FlagEvaluator) -> list[BaseRoute]:
 
     Make them before the evaluator is entered: what it loads from then on keeps what explanations need, twice the
     objects of a configuration. For what was loaded before, the page has values and no reasons.
-    The page shows keys, values and rules to whoever can reach it: serve it to those who may know them.
+    The page shows keys, values and rules to whoever can reach it: serve it to those who may know them. They do not look
+    at `Host`, by which pages of others may reach one's own machine: there, use `application`, which does.
     """
     evaluator._intake.explaining = True
     inspector = _Inspector(evaluator)

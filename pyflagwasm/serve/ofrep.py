@@ -23,7 +23,6 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from ..answers import NOT_READY
 from ..evaluator import FlagEvaluator
 from ..types import ErrorCode, EvaluationDetails
 from .events import Events
@@ -86,7 +85,7 @@ class Ofrep:
             return _GONE
         found = self._all(context)
         if found is None:
-            return answer(500, failure(ErrorCode.PROVIDER_NOT_READY, NOT_READY))
+            return answer(500, failure(ErrorCode.PROVIDER_NOT_READY, self._evaluator._instances.remarks.not_ready()))
         flags, metadata = found
         body = self._writer.bulk(flags, {"eventStreams": self._events.streams(request.scope), **metadata})
         # The tag is that of the answer, not of the configuration: clients keep it while their context changes.

@@ -62,6 +62,11 @@ class Source(ABC):
     name: str
     """What statistics and messages call it; without secrets."""
 
+    def check(self) -> None:
+        """Called when the evaluator is entered. Raises ImportError if a package is missing without which nothing can
+        come; then entering raises it. Does not wait: what may pass is the business of `run`."""
+        return  # most sources need nothing
+
     @abstractmethod
     async def run(self, sink: Sink) -> None:
         """Deliver until cancelled. Returns early if nothing more can come.

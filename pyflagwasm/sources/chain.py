@@ -46,6 +46,11 @@ class ChainSource(Source):
         self._stale_after = stale_after
         self._ended = monotonic()
 
+    def check(self) -> None:
+        """Raises ImportError if a package is missing without which one of the sources cannot deliver."""
+        for link in self._links:
+            link.source.check()
+
     async def run(self, sink: Sink) -> None:
         now = monotonic()
         for link in self._links:

@@ -6,6 +6,7 @@ event comes) and how a file that is being written is not read half-done. What a 
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from typing import Any, Final, Literal, TypeAlias, TypeVar
 import anyio
 from anyio.streams.memory import MemoryObjectSendStream
 
+from ..extras import missing
 from ..loading import MOST
 from .base import Document, Sink, Source
 
@@ -28,6 +30,10 @@ UNREST: Final = 1.0
 FLOOR: Final = 5.0
 """Seconds between two looks at the file if no event comes: of network mounts none may."""
 
+POLL: Final = 1.0
+"""Seconds between two looks at the file if there is no watchfiles."""
+
+_LOG: Final = logging.getLogger("pyflagwasm")
 _MOST_SIGNATURE: Final = 64 << 10
 _MOST_LINKS: Final = 40  # as the kernel's
 _DEBOUNCE: Final = 100  # milliseconds
@@ -46,11 +52,11 @@ class FileSource(Source):
     signature_path: the file with the detached signatures, True for the path with `.sig` added. If it is missing, the
         document has none. The two files may be seen out of step for a moment; the next look delivers the pair.
     poll: seconds between two looks at the file, instead of waiting for events; needs no further package. None: events,
-        by way of watchfiles.
+        by way of watchfiles; without that package a look every second, and one warning in the log.
     floor: seconds between two looks beside the events.
 
     Reading is done in a worker thread; a look that finds nothing new costs some calls of stat. A document that the
-    sink refuses is offered again once the file has been touched. Running it raises ImportError without watchfiles.
+    sink refuses is offered again once the file has been touched.
     """
 
     def __init__(
@@ -67,11 +73,16 @@ class FileSource(Source):
         self._signature: str | None = None
         if signature_path is not None:
             self._signature = f"{self._path}.sig" if signature_path is True else _text(signature_path)
-        self._events = poll is None
+        self._events, self._told = poll is None, False
         self._floor = floor if poll is None else poll
 
     async def run(self, sink: Sink) -> None:
-        awatch = await _in_thread(_import_awatch) if self._events else None
+        awatch, floor = None, self._floor
+        if self._events:
+            awatch = await _in_thread(_import_awatch)
+            if awatch is None:
+                floor = min(floor, POLL)
+                self._tell_polling(floor)
         wake, woken = anyio.create_memory_object_stream[None](1)
         delivery, watch = _Delivery(self._look, sink), _Watch()
         async with wake, woken, anyio.create_task_group() as tasks:
@@ -87,7 +98,7 @@ class FileSource(Source):
                         tasks.start_soon(self._watch, awatch, watch, wake, sink, began)
                         await began.wait()
                         continue  # what happened before the watch began is seen now
-                with anyio.move_on_after(self._floor):
+                with anyio.move_on_after(floor):
                     await woken.receive()
 
     async def _watch(
@@ -124,6 +135,12 @@ class FileSource(Source):
                 watch.trail = frozenset()
                 _wake(wake)
                 tasks.cancel_scope.cancel()
+
+    def _tell_polling(self, floor: float) -> None:
+        if not self._told:
+            self._told = True
+            why = missing("watching a file", "watchfiles", "watch")
+            _LOG.warning("%s; %s is looked at every %g s instead", why, self.name, floor)
 
     # ------------------------------------------------------------ in a worker thread
 
@@ -224,11 +241,11 @@ def _text(path: str | os.PathLike[str]) -> str:
     return text
 
 
-def _import_awatch() -> Callable[..., Any]:
+def _import_awatch() -> Callable[..., Any] | None:
     try:
         from watchfiles import awatch
-    except ImportError as error:
-        raise ImportError("watching a file needs watchfiles: pip install 'pyflagwasm[watch]', or give poll=") from error
+    except ImportError:
+        return None
     return awatch
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, Literal, NoReturn
 import anyio
 import anyio.to_thread
 
-from ..extras import missing
+from ..extras import missing, needed
 from ..loading import MOST
 from .backoff import Backoff
 from .base import Document, Sink, Source
@@ -57,7 +57,8 @@ class HttpSource(Source):
     ssl_context: for a private authority or a client certificate; by default the system's authorities.
 
     Proxies are taken from the environment. Redirects are followed within the origin, and from http to https of one
-    host. Needs httpx2, else `run` raises ImportError. Raises ValueError or TypeError for what cannot be used.
+    host. Without httpx2 entering the evaluator raises ImportError. Raises ValueError or TypeError for what cannot be
+    used.
     """
 
     def __init__(
@@ -96,6 +97,10 @@ class HttpSource(Source):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
+
+    def check(self) -> None:
+        """Raises ImportError if httpx2 is missing."""
+        needed("HttpSource", "httpx2", "http")
 
     async def run(self, sink: Sink) -> None:
         """Polls until cancelled. Raises ImportError if httpx2 is missing, ValueError for a URL that it cannot use."""

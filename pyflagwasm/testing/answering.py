@@ -54,8 +54,9 @@ class Answering(Override):
         return None
 
     def given(self, of: Evaluations, about: HookContext, details: EvaluationDetails, strict: bool) -> None:
-        if not strict or details.error_code is None:  # else it raises, which is not silent
-            for findings in self._watching():
+        for findings in self._watching():
+            findings.asked(of, (about.flag_key,))
+            if not strict or details.error_code is None:  # else it raises, which is not silent
                 findings.given(of, details)
 
     def selected(
@@ -79,6 +80,7 @@ class Answering(Override):
                 elif key in found:
                     made[key] = found[key]
         for findings in self._watching():
+            findings.asked(of, keys or ())
             findings.selected(of, keys or (), made, values)
         return made
 
@@ -87,6 +89,8 @@ class Answering(Override):
     ) -> dict[str, EvaluationDetails]:
         generation = of._instances.generation
         values = self._values().items()
+        for findings in self._watching():
+            findings.asked(of, ())
         return found | {key: _details(generation, HookContext(key, None, context), value) for key, value in values}
 
     def _values(self) -> dict[str, Any]:

@@ -64,6 +64,8 @@ def begin(layer: Layer) -> None:
         else:
             _here.set((*_here.get(), layer))
         _need(1)
+    for findings in _watching:
+        findings.begun(layer.values)
 
 
 def end(layer: Layer) -> None:

@@ -18,6 +18,7 @@ from ..hooks import Hook
 from ..pool.asking import Clock
 from ..pool.pool import MAX_WAITING, SIZE, TIMEOUT
 from ..runtime.plain import EncodeError, plain
+from ..wanted import a
 
 if TYPE_CHECKING:
     from ..evaluations import Evaluations
@@ -40,6 +41,11 @@ def in_memory(
     Needs no event loop, and may be called in one; the first one of a process takes as long as opening any, some 0.1 s,
     further ones 1 ms. clock, size, hooks: as of pyflagwasm.open. Raises TypeError for a value that no flag can have.
     """
+    if flags is not None and not isinstance(flags, Mapping):
+        raise TypeError(
+            f"in_memory takes a mapping of keys to values, {{'new-checkout': True}}, not {a(flags)}; "
+            "files are read by pyflagwasm.open"
+        )
     return InMemoryEvaluator(flags or {}, clock, size, hooks)
 
 

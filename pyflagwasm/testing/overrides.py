@@ -13,6 +13,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
+from ..wanted import a
 from . import layers
 from .answering import fit
 from .layers import Layer
@@ -41,6 +42,8 @@ def override_flags(flags: Mapping[str, Any] | None = None, /, **more: Any) -> Ov
     function. Nothing is counted as an exposure; hooks are called. As long as something is overridden, evaluations are
     not made in C, in the whole process. Raises TypeError for a value that no flag can have.
     """
+    if flags is not None and not isinstance(flags, Mapping):
+        raise TypeError(f"override_flags takes a mapping, {{'new-checkout': True}}, not {a(flags)}")
     return Overrides({**(flags or {}), **more}, frozenset(more).difference(flags or ()))
 
 

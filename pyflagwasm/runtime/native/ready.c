@@ -3,7 +3,7 @@
  * A coroutine of Python code costs a frame, which is as much as the evaluation. This one has none, and is for the rest
  * what `async def` makes: it can be awaited once, made a task of, closed, and warns if nobody awaits it. `__class__` says
  * so to those who look for the type, as Mock objects do; without `cr_frame`, by which trio and asyncio know coroutines
- * that are not of Python code.
+ * that are not of Python code. Other than a coroutine it has no truth value: a missing `await` in a condition raises.
  */
 #include "native.h"
 
@@ -138,6 +138,14 @@ static PyObject *ready_constant(PyObject *Py_UNUSED(self), void *constant)
     return Py_NewRef(constant);
 }
 
+/* `if flags.value(...):` would always take the branch, and nobody would see why. */
+static int ready_bool(PyObject *Py_UNUSED(self))
+{
+    PyErr_SetString(PyExc_TypeError,
+                    "the coroutine of an evaluation has no truth value: await it, or use value_nowait or details_nowait");
+    return -1;
+}
+
 static PyMethodDef ready_methods[] = {
     {"send", (PyCFunction)ready_send_method, METH_O, NULL},
     {"throw", (PyCFunction)ready_throw, METH_VARARGS, NULL},
@@ -161,6 +169,10 @@ static PyAsyncMethods ready_async = {
     .am_send = (sendfunc)ready_send,
 };
 
+static PyNumberMethods ready_number = {
+    .nb_bool = ready_bool,
+};
+
 PyTypeObject ReadyType = {
     PyVarObject_HEAD_INIT(NULL, 0)
     .tp_name = "pyflagwasm.runtime._native.Ready",
@@ -169,6 +181,7 @@ PyTypeObject ReadyType = {
     .tp_finalize = ready_finalize,
     .tp_weaklistoffset = offsetof(Ready, weak),
     .tp_as_async = &ready_async,
+    .tp_as_number = &ready_number,
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .tp_iternext = (iternextfunc)ready_next,
     .tp_methods = ready_methods,
