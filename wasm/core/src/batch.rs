@@ -1,35 +1,163 @@
-//! Many rows at once: one flag for the columns in the idle region, row after row.
+//! Many rows at once: the columns of a batch (schema/README.md section 3), of which each row becomes a request.
+//!
+//! A row is written into the request area as a host would write it, so whatever evaluates a request evaluates a row.
+//! What the columns do not carry stays as the host has written it.
 
-use crate::abi::status;
-use crate::columns::Columns;
+use crate::abi::{kind, limits_layout, request_layout as layout, scratch_layout, value_at};
 use crate::config::View;
-use crate::machine::Machine;
-use crate::read::put;
+use crate::read::{array, put, slice, u16_at, u32_at, u64_at};
 use crate::request::Request;
-use crate::work::Work;
 
-/// Decides `flag` for `rows` rows of the batch in `region`. Returns a `Status` and the number of rows done.
-pub fn evaluate_batch(
-    config: &View<'_>,
-    request: Request<'_>,
-    region: &mut [u8],
-    work: &mut Work,
-    flag: u32,
-    rows: u32,
-) -> (u8, u32) {
-    let (count, output) = match Columns::header(region) {
-        Some(header) => header,
-        None => return (status::BAD_BATCH, 0),
-    };
-    let (bytes, results) = region.split_at_mut(output);
-    let mut columns = match Columns::new(bytes, count, config.slot_count) {
-        Some(columns) if rows as usize <= results.len() / 8 => columns,
-        _ => return (status::BAD_BATCH, 0),
-    };
-    for row in 0..rows as usize {
-        columns.row = row;
-        let packed = Machine::new(config, request, Some(columns), work).evaluate(flag);
-        put(results, row.wrapping_mul(8), &packed.to_le_bytes());
+const HEADER: usize = 16;
+const RECORD: usize = 24;
+/// Bits of a record's fourth byte, above those that say where the first bit of `validity` and of `data` lies.
+const DICTIONARY: u8 = 0x40;
+const FURTHER: u8 = 0x80;
+
+/// One batch, from its header.
+#[derive(Clone, Copy)]
+pub struct Batch {
+    columns: usize,
+    flags: usize,
+    records: usize,
+    /// Where the decisions are written.
+    pub output: usize,
+    /// Flags that are decided for each row.
+    pub count: usize,
+    heap_field: usize,
+    heap_size: usize,
+}
+
+impl Batch {
+    /// The batch in `region`, with room for the decisions of `rows` rows, on top of a canonical request. None if it
+    /// cannot be.
+    pub fn parse(region: &[u8], area: &[u8], view: &View<'_>, rows: usize) -> Option<Batch> {
+        let (columns, count) = (u32_at(region, 0) as usize, u32_at(region, 4) as usize);
+        let output = u32_at(region, 8) as usize;
+        if columns > limits_layout::MAX_COLUMNS || count == 0 || count > limits_layout::MAX_MANY {
+            return None;
+        }
+        let records = HEADER.wrapping_add(count.wrapping_mul(4).wrapping_add(7) & !7);
+        let end = records.wrapping_add(columns.wrapping_mul(RECORD));
+        let room = region.len().checked_sub(output)? / 8;
+        if output < end || output % 8 != 0 || rows.checked_mul(count)? > room {
+            return None;
+        }
+        let heap_size = Request::parse(area, view.slot_count)?.heap.len();
+        let heap_field = layout::SLOTS.wrapping_add((view.slot_count as usize).wrapping_mul(value_at::SIZE));
+        let batch = Batch { columns, flags: HEADER, records, output, count, heap_field, heap_size };
+        let good = |column: usize| {
+            let record = batch.record(region, column);
+            let carried = record.get(2).copied().unwrap_or(kind::MISSING);
+            u32::from(u16_at(record, 0)) < view.slot_count && (kind::NULL..=kind::TEXT).contains(&carried)
+        };
+        if (0..columns).all(good) {
+            Some(batch)
+        } else {
+            None
+        }
     }
-    (status::OK, rows)
+
+    #[inline(always)]
+    fn record<'a>(&self, region: &'a [u8], column: usize) -> &'a [u8] {
+        slice(region, self.records.wrapping_add(column.wrapping_mul(RECORD)), RECORD)
+    }
+
+    /// The flag at `index`.
+    #[inline(always)]
+    pub fn flag(&self, region: &[u8], index: usize) -> u32 {
+        u32_at(region, self.flags.wrapping_add(index.wrapping_mul(4)))
+    }
+
+    /// Writes a row into the request. False if its texts do not fit.
+    #[inline(always)]
+    pub fn fill(&self, region: &[u8], area: &mut [u8; scratch_layout::REQUEST_SIZE], row: usize) -> bool {
+        let heap = self.heap_field.wrapping_add(4);
+        let mut used = self.heap_size;
+        for column in 0..self.columns {
+            let record: &[u8; RECORD] = match array(region, self.records.wrapping_add(column.wrapping_mul(RECORD))) {
+                Some(record) => record,
+                None => return false,
+            };
+            let (head, data, validity) = (u32_at(record, 0), u32_at(record, 4) as usize, u32_at(record, 12) as usize);
+            let how = (head >> 24) as u8;
+            let present = validity == 0 || bit(region, validity, row.wrapping_add(usize::from(how & 7)));
+            let (word, bits) = if !present {
+                if how & FURTHER != 0 {
+                    continue;
+                }
+                (u64::from(kind::MISSING), 0)
+            } else {
+                match (head >> 16) as u8 {
+                    kind::BOOL => {
+                        let set = bit(region, data, row.wrapping_add(usize::from(how >> 3 & 7)));
+                        (u64::from(kind::BOOL), u64::from(set))
+                    }
+                    kind::TEXT => {
+                        let mut index = row;
+                        if how & DICTIONARY != 0 {
+                            index = u32_at(region, (u32_at(record, 16) as usize).wrapping_add(row.wrapping_mul(4)))
+                                as usize;
+                        }
+                        let offsets = u64_at(region, (u32_at(record, 8) as usize).wrapping_add(index.wrapping_mul(4)));
+                        let (from, to) = (offsets as u32, (offsets >> 32) as u32);
+                        let len = to.wrapping_sub(from) as usize;
+                        let text = (data as u32).wrapping_add(from) as usize;
+                        let place = heap.wrapping_add(used);
+                        if to < from
+                            || len > area.len().saturating_sub(place)
+                            || !copied(region, text, area, place, len)
+                        {
+                            return false;
+                        }
+                        let bits = used as u64;
+                        used = used.wrapping_add(len);
+                        (u64::from(kind::TEXT) | (len as u64) << 32, bits)
+                    }
+                    kind::NULL => (u64::from(kind::NULL), 0),
+                    number => (u64::from(number), u64_at(region, data.wrapping_add(row.wrapping_mul(8)))),
+                }
+            };
+            let slot = layout::SLOTS.wrapping_add((head & 0xFFFF) as usize * value_at::SIZE);
+            if let Some(Ok(value)) = area.get_mut(slot..slot.wrapping_add(8)).map(<&mut [u8; 8]>::try_from) {
+                *value = word.to_le_bytes();
+            }
+            let slot = slot.wrapping_add(value_at::BITS);
+            if let Some(Ok(value)) = area.get_mut(slot..slot.wrapping_add(8)).map(<&mut [u8; 8]>::try_from) {
+                *value = bits.to_le_bytes();
+            }
+        }
+        put(area, self.heap_field, &(used as u32).to_le_bytes())
+    }
+
+    /// Leaves the heap of the request as long as it was.
+    pub fn restore(&self, area: &mut [u8]) {
+        put(area, self.heap_field, &(self.heap_size as u32).to_le_bytes());
+    }
+}
+
+#[inline(always)]
+fn bit(region: &[u8], at: usize, index: usize) -> bool {
+    let byte = region.get(at.wrapping_add(index / 8)).copied().unwrap_or(0);
+    byte >> (index % 8) & 1 != 0
+}
+
+/// Copies a text, eight bytes at a time: what is written behind its end is nothing yet, or the area has no room for it.
+#[inline(always)]
+fn copied(region: &[u8], from: usize, area: &mut [u8], to: usize, len: usize) -> bool {
+    let whole = len.wrapping_add(7) & !7;
+    if let (Some(text), Some(room)) =
+        (region.get(from..from.wrapping_add(whole)), area.get_mut(to..to.wrapping_add(whole)))
+    {
+        for (to, from) in room.chunks_exact_mut(8).zip(text.chunks_exact(8)) {
+            if let (Ok(to), Ok(from)) = (<&mut [u8; 8]>::try_from(to), <&[u8; 8]>::try_from(from)) {
+                *to = *from;
+            }
+        }
+        return true;
+    }
+    match region.get(from..from.wrapping_add(len)) {
+        Some(text) => put(area, to, text),
+        None => false,
+    }
 }
