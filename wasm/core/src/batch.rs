@@ -28,6 +28,19 @@ pub struct Batch {
     heap_size: usize,
 }
 
+/// One column, from its record.
+#[derive(Clone, Copy, Default)]
+pub struct Column {
+    /// Where its slot lies in the request.
+    slot: usize,
+    kind: u8,
+    how: u8,
+    data: usize,
+    offsets: usize,
+    validity: usize,
+    indices: usize,
+}
+
 impl Batch {
     /// The batch in `region`, with room for the decisions of `rows` rows, on top of a canonical request. None if it
     /// cannot be.
@@ -69,65 +82,83 @@ impl Batch {
         u32_at(region, self.flags.wrapping_add(index.wrapping_mul(4)))
     }
 
+    /// What the records say, read once.
+    pub fn columns(&self, region: &[u8]) -> [Column; limits_layout::MAX_COLUMNS] {
+        let mut columns = [Column::default(); limits_layout::MAX_COLUMNS];
+        for (index, column) in columns.iter_mut().take(self.columns).enumerate() {
+            let record = self.record(region, index);
+            let head = u32_at(record, 0);
+            *column = Column {
+                slot: layout::SLOTS.wrapping_add((head & 0xFFFF) as usize * value_at::SIZE),
+                kind: (head >> 16) as u8,
+                how: (head >> 24) as u8,
+                data: u32_at(record, 4) as usize,
+                offsets: u32_at(record, 8) as usize,
+                validity: u32_at(record, 12) as usize,
+                indices: u32_at(record, 16) as usize,
+            };
+        }
+        columns
+    }
+
     /// Writes a row into the request. False if its texts do not fit.
     #[inline(always)]
-    pub fn fill(&self, region: &[u8], area: &mut [u8; scratch_layout::REQUEST_SIZE], row: usize) -> bool {
+    pub fn fill(
+        &self,
+        columns: &[Column; limits_layout::MAX_COLUMNS],
+        region: &[u8],
+        area: &mut [u8; scratch_layout::REQUEST_SIZE],
+        row: usize,
+    ) -> bool {
         let heap = self.heap_field.wrapping_add(4);
         let mut used = self.heap_size;
-        for column in 0..self.columns {
-            let record: &[u8; RECORD] = match array(region, self.records.wrapping_add(column.wrapping_mul(RECORD))) {
-                Some(record) => record,
-                None => return false,
-            };
-            let (head, data, validity) = (u32_at(record, 0), u32_at(record, 4) as usize, u32_at(record, 12) as usize);
-            let how = (head >> 24) as u8;
+        for column in columns.iter().take(self.columns) {
+            let how = column.how;
+            let validity = column.validity;
             let present = validity == 0 || bit(region, validity, row.wrapping_add(usize::from(how & 7)));
             let (word, bits) = if !present {
                 if how & FURTHER != 0 {
                     continue;
                 }
                 (u64::from(kind::MISSING), 0)
+            } else if column.kind == kind::TEXT {
+                let mut index = row;
+                if how & DICTIONARY != 0 {
+                    index = u32_at(region, column.indices.wrapping_add(row.wrapping_mul(4))) as usize;
+                }
+                let ends = u64_at(region, column.offsets.wrapping_add(index.wrapping_mul(4)));
+                let (from, to) = (ends as u32, (ends >> 32) as u32);
+                let len = to.wrapping_sub(from) as usize;
+                let text = (column.data as u32).wrapping_add(from) as usize;
+                let place = heap.wrapping_add(used);
+                if to < from || len > area.len().saturating_sub(place) || !copied(region, text, area, place, len) {
+                    return false;
+                }
+                let bits = used as u64;
+                used = used.wrapping_add(len);
+                (u64::from(kind::TEXT) | (len as u64) << 32, bits)
             } else {
-                match (head >> 16) as u8 {
+                match column.kind {
                     kind::BOOL => {
-                        let set = bit(region, data, row.wrapping_add(usize::from(how >> 3 & 7)));
+                        let set = bit(region, column.data, row.wrapping_add(usize::from(how >> 3 & 7)));
                         (u64::from(kind::BOOL), u64::from(set))
                     }
-                    kind::TEXT => {
-                        let mut index = row;
-                        if how & DICTIONARY != 0 {
-                            index = u32_at(region, (u32_at(record, 16) as usize).wrapping_add(row.wrapping_mul(4)))
-                                as usize;
-                        }
-                        let offsets = u64_at(region, (u32_at(record, 8) as usize).wrapping_add(index.wrapping_mul(4)));
-                        let (from, to) = (offsets as u32, (offsets >> 32) as u32);
-                        let len = to.wrapping_sub(from) as usize;
-                        let text = (data as u32).wrapping_add(from) as usize;
-                        let place = heap.wrapping_add(used);
-                        if to < from
-                            || len > area.len().saturating_sub(place)
-                            || !copied(region, text, area, place, len)
-                        {
-                            return false;
-                        }
-                        let bits = used as u64;
-                        used = used.wrapping_add(len);
-                        (u64::from(kind::TEXT) | (len as u64) << 32, bits)
-                    }
                     kind::NULL => (u64::from(kind::NULL), 0),
-                    number => (u64::from(number), u64_at(region, data.wrapping_add(row.wrapping_mul(8)))),
+                    number => (u64::from(number), u64_at(region, column.data.wrapping_add(row.wrapping_mul(8)))),
                 }
             };
-            let slot = layout::SLOTS.wrapping_add((head & 0xFFFF) as usize * value_at::SIZE);
-            if let Some(Ok(value)) = area.get_mut(slot..slot.wrapping_add(8)).map(<&mut [u8; 8]>::try_from) {
-                *value = word.to_le_bytes();
-            }
-            let slot = slot.wrapping_add(value_at::BITS);
-            if let Some(Ok(value)) = area.get_mut(slot..slot.wrapping_add(8)).map(<&mut [u8; 8]>::try_from) {
-                *value = bits.to_le_bytes();
+            if let Some(Ok(value)) =
+                area.get_mut(column.slot..column.slot.wrapping_add(16)).map(<&mut [u8; 16]>::try_from)
+            {
+                *value = (u128::from(bits) << 64 | u128::from(word)).to_le_bytes();
             }
         }
-        put(area, self.heap_field, &(used as u32).to_le_bytes())
+        if let Some(Ok(length)) =
+            area.get_mut(self.heap_field..self.heap_field.wrapping_add(4)).map(<&mut [u8; 4]>::try_from)
+        {
+            *length = (used as u32).to_le_bytes();
+        }
+        true
     }
 
     /// Leaves the heap of the request as long as it was.
@@ -142,20 +173,26 @@ fn bit(region: &[u8], at: usize, index: usize) -> bool {
     byte >> (index % 8) & 1 != 0
 }
 
-/// Copies a text, eight bytes at a time: what is written behind its end is nothing yet, or the area has no room for it.
+/// Copies a text, sixteen bytes at a time: what is written behind its end is nothing yet.
 #[inline(always)]
 fn copied(region: &[u8], from: usize, area: &mut [u8], to: usize, len: usize) -> bool {
-    let whole = len.wrapping_add(7) & !7;
-    if let (Some(text), Some(room)) =
-        (region.get(from..from.wrapping_add(whole)), area.get_mut(to..to.wrapping_add(whole)))
-    {
-        for (to, from) in room.chunks_exact_mut(8).zip(text.chunks_exact(8)) {
-            if let (Ok(to), Ok(from)) = (<&mut [u8; 8]>::try_from(to), <&[u8; 8]>::try_from(from)) {
-                *to = *from;
-            }
+    let mut at = 0;
+    while at < len {
+        let (from, to) = (from.wrapping_add(at), to.wrapping_add(at));
+        let room = area.get_mut(to..to.wrapping_add(16)).map(<&mut [u8; 16]>::try_from);
+        match (array::<16>(region, from), room) {
+            (Some(text), Some(Ok(room))) => *room = *text,
+            _ => return copied_exactly(region, from, area, to, len.wrapping_sub(at)),
         }
-        return true;
+        at = at.wrapping_add(16);
     }
+    true
+}
+
+/// At the end of the region, or of the area.
+#[cold]
+#[inline(never)]
+fn copied_exactly(region: &[u8], from: usize, area: &mut [u8], to: usize, len: usize) -> bool {
     match region.get(from..from.wrapping_add(len)) {
         Some(text) => put(area, to, text),
         None => false,

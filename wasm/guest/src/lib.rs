@@ -302,14 +302,15 @@ pub extern "C" fn evaluate_batch(first: i32, rows: i32) -> i64 {
         Some(batch) => batch,
         None => return i64::from(status::BAD_BATCH),
     };
-    let (columns, decisions) = region.split_at_mut(batch.output);
+    let (bytes, decisions) = region.split_at_mut(batch.output);
+    let columns = batch.columns(bytes);
     state().together = Some(u32::MAX);
     let mut row = first;
     while row < rows {
-        let fits = batch.fill(columns, request_area_mut(), row);
+        let fits = batch.fill(&columns, bytes, request_area_mut(), row);
         for index in 0..batch.count {
             let packed = if fits {
-                evaluate(batch.flag(columns, index) as i32)
+                evaluate(batch.flag(bytes, index) as i32)
             } else {
                 pack_error(error_code::BAD_REQUEST) as i64
             };
