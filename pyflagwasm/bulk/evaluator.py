@@ -1,0 +1,369 @@
+"""BulkEvaluator: flags for all rows of a table or a stream. What is done to a batch is in engine.py and answers.py."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import threading
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from importlib import resources
+from types import TracebackType
+from typing import Any, Final, Self
+
+import numpy as np
+import pyarrow as pa
+
+from ..config.formats import AUTO
+from ..config.pace import unhurried
+from ..errors import AbiMismatchError, ConfigError, GuestError
+from ..evaluator import FlagEvaluator
+from ..generation import Generation
+from ..loading import Readable, compile_source, read
+from ..runtime.plain import INT_MAX, INT_MIN
+from ..sources.base import Document
+from . import answers
+from .answers import OUTPUTS, Answers
+from .attributes import Attributes, no_column
+from .engine import Engine, Packed, Plan
+from .freezing import frozen, thawed
+from .inputs import ArrowInput, opened, sliced
+from .summary import FlagSummary, Summary
+
+CHUNK_ROWS: Final = 65_536
+_DEFAULT_OUTPUTS: Final = ("value", "variant", "reason", "error_code")
+_PREFIX: Final = b"pyflagwasm."
+
+
+class BulkEvaluator:
+    """Evaluates flags for every row of whatever speaks Arrow, by the same core and with the same answers as one by one.
+
+        with BulkEvaluator("flags.json", flags=["new-checkout"]) as bulk:
+            table = bulk.table(users)
+
+    source: a configuration as `pyflagwasm.open` takes it (a path, a document, a mapping, "example:..."), or an open
+        FlagEvaluator, whose live generation is taken as it is now.
+    flags: their keys; None for all of the configuration, in its order.
+    format, options: as in `pyflagwasm.open`; not with a FlagEvaluator.
+    columns: from which column an attribute comes: {"email": "user_email"}. Other attributes come from the column of
+        their name.
+    now: seconds since 1970 for rules that read the time, the same for the whole job; None for now.
+    outputs: what there is for each flag: "value", "variant", "reason", "error_code", "bucket" (the place in the range
+        of the last bucket, 0 .. 99999) and "rule_index".
+    keep: names of the input columns that come along, or "*" for all.
+    threads: how many evaluate at once, each in an instance of the core of its own.
+    chunk_rows: rows that are evaluated, and come out, together.
+
+    **A row** is the evaluation context whose attributes are its columns. A null is an attribute that is absent. A
+    struct is an object without its null fields, a column `app.version` is the attribute of this name and the member
+    `version` of the object `app`. Values are what `to_pylist()` gives, converted as in a context: integers and floats
+    of all widths are numbers, moments and dates are ISO text, a Decimal is a double. What no context can carry - bytes,
+    durations, text that is not UTF-8 - is the error INVALID_CONTEXT in this row for the flags that read it.
+
+    **The output** has a column `<flag key>.<output>` for each flag and output, behind those of `keep`. `value` is bool,
+    int64, float64 or utf8 after the flag's variants, JSON text where they are objects or of several types, and null
+    where the caller's default would be served; variant, reason and error_code are dictionaries of utf8. The schema
+    carries `metadata`. Hooks are not called, exposures not counted.
+
+    Raises ConfigError for a configuration that cannot be used, and ValueError for a flag, output or column that is not
+    there. Safe from any thread. It can be pickled, and makes instances where and when they are needed.
+    """
+
+    def __init__(
+        self,
+        source: Readable | FlagEvaluator,
+        *,
+        flags: Iterable[str] | str | None = None,
+        format: str = AUTO,
+        options: Mapping[str, Any] | None = None,
+        columns: Mapping[str, str] | None = None,
+        now: float | None = None,
+        outputs: Iterable[str] = _DEFAULT_OUTPUTS,
+        keep: Iterable[str] | str = (),
+        threads: int = 1,
+        chunk_rows: int = CHUNK_ROWS,
+    ) -> None:
+        self._document_digest: str | None = None
+        if isinstance(source, FlagEvaluator):
+            generation = source._instances.generation
+            if generation is None:
+                raise ValueError("the evaluator has no configuration: enter it before evaluating tables")
+            compiled, number = generation.compiled, generation.number
+        else:
+            found = read(source)
+            if isinstance(found, Document):
+                self._document_digest = hashlib.sha256(found.data).hexdigest()
+            compiled, number = compile_source(found, format, options, explain=False), 1
+        if now is not None and not INT_MIN <= round(now * 1_000_000) <= INT_MAX:
+            raise ValueError(f"now={now!r} is too far from 1970")
+        self._now_us = round((time.time() if now is None else now) * 1_000_000)
+        self._columns = dict(columns or {})
+        self._outputs = _chosen("output", outputs, OUTPUTS)
+        self._keep = keep if keep == "*" else (keep,) if isinstance(keep, str) else tuple(keep)
+        if threads < 1 or chunk_rows < 1:
+            raise ValueError("threads and chunk_rows must be at least 1")
+        self._threads, self._chunk_rows = threads, chunk_rows
+        keys = tuple(compiled.flags)
+        self.flag_keys: tuple[str, ...] = keys if flags is None else _chosen("flag", flags, keys)
+        self._core_digest = _core_digest()
+        self._open(Generation(compiled), number)
+
+    def _open(self, generation: Generation, number: int) -> None:
+        generation.number = number
+        self._generation = generation
+        self._answers = [Answers(generation.flags[key]) for key in self.flag_keys]
+        self._counts: list[list[int]] = [[] for _ in self._answers]
+        self._lock = threading.Lock()
+        self._engines: list[Engine] = []
+        self._plans: dict[bytes, Plan] = {}
+        self._closed = False
+
+    # ------------------------------------------------------------ life
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the instances. Idempotent. What is being evaluated goes on to the end of its chunk."""
+        self._closed = True
+        while self._engines:
+            self._engines.pop().close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        names = ("_document_digest", "_now_us", "_columns", "_outputs", "_keep", "_threads", "_chunk_rows", "flag_keys")
+        state = {name: getattr(self, name) for name in (*names, "_core_digest")}
+        return state | {"frozen": frozen(self._generation.compiled), "number": self._generation.number}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        compiled, number = thawed(state.pop("frozen")), state.pop("number")
+        self.__dict__.update(state)
+        if self._core_digest != (here := _core_digest()):
+            raise AbiMismatchError(
+                f"this process has core.wasm {here[:12]}, the one that made the job {self._core_digest[:12]}: "
+                "install the same version of pyflagwasm in both"
+            )
+        self._open(Generation(compiled), number)
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else f"{len(self.flag_keys)} flags of {self._generation.compiled.digest[:12]}"
+        return f"<BulkEvaluator: {state}>"
+
+    # ------------------------------------------------------------ what comes of it
+
+    @property
+    def summary(self) -> Summary:
+        """What was evaluated so far, all calls together."""
+        with self._lock:
+            counts = [list(each) for each in self._counts]
+        flags: dict[str, FlagSummary] = {}
+        for answer, numbers in zip(self._answers, counts, strict=True):
+            total, errors = dict[tuple[str | None, str], int](), dict[str, int]()
+            for details, count in sorted(zip(answer.details, numbers, strict=False), key=lambda each: -each[1]):
+                if count:
+                    pair = (details.variant, str(details.reason))
+                    total[pair] = total.get(pair, 0) + count
+                    if details.error_code is not None:
+                        errors[str(details.error_code)] = errors.get(str(details.error_code), 0) + count
+            flags[answer.key] = FlagSummary(sum(numbers), total, errors)
+        return Summary(max((each.rows for each in flags.values()), default=0), flags)
+
+    @property
+    def metadata(self) -> dict[bytes, bytes]:
+        """What the output's schema carries: which configuration and which core answered, and at which time.
+
+        config_digest: the SHA-256 of the compiled configuration, which is equal where answers are. document_digest:
+        that of the document, where there was one. core_digest: that of core.wasm. now: seconds since 1970.
+        """
+        from .. import __version__
+
+        values = {
+            "config_digest": self._generation.compiled.digest,
+            "core_digest": self._core_digest,
+            "generation": str(self._generation.number),
+            "version": __version__,
+            "format": self._generation.compiled.format,
+            "now": f"{self._now_us / 1_000_000:.6f}",
+        }
+        if self._document_digest is not None:
+            values["document_digest"] = self._document_digest
+        return {_PREFIX + name.encode(): value.encode() for name, value in values.items()}
+
+    def schema(self, input_schema: pa.Schema) -> pa.Schema:
+        """The schema of what comes out for tables of this schema. Raises ValueError for a column that is not there."""
+        self._plan(input_schema)
+        fields = [input_schema.field(name) for name in self._kept(input_schema)]
+        for answer in self._answers:
+            fields += [pa.field(f"{answer.key}.{each}", answers.output_type(answer, each)) for each in self._outputs]
+        return pa.schema(fields, self.metadata)
+
+    def _kept(self, schema: pa.Schema) -> Sequence[str]:
+        if self._keep == "*":
+            return list(schema.names)
+        for name in self._keep:
+            if name not in schema.names:
+                raise ValueError(f"keep: {no_column(name, schema.names)}")
+        return self._keep
+
+    # ------------------------------------------------------------ evaluate
+
+    def batch(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """The output for one record batch, as one."""
+        schema = self.schema(batch.schema)
+        found = list(self._evaluated(schema, sliced(iter([batch]), self._chunk_rows)))
+        return found[0] if len(found) == 1 else _combined(found, schema)
+
+    def table(self, data: ArrowInput) -> pa.Table:
+        """The output for all rows."""
+        schema, batches = opened(data, self._chunk_rows)
+        output = self.schema(schema)
+        return pa.Table.from_batches(self._evaluated(output, batches), output)
+
+    def stream(self, data: ArrowInput) -> pa.RecordBatchReader:
+        """A reader of the output, in the order of the input, which it pulls: at most a few chunks are in memory."""
+        schema, batches = opened(data, self._chunk_rows)
+        output = self.schema(schema)
+        return pa.RecordBatchReader.from_batches(output, self._evaluated(output, batches))
+
+    async def astream(self, data: ArrowInput) -> AsyncIterator[pa.RecordBatch]:
+        """As `stream`, in threads, so that the event loop goes on. Cancelling ends it after the chunk under way."""
+        from anyio import to_thread
+
+        def begin() -> Iterator[pa.RecordBatch]:
+            schema, batches = opened(data, self._chunk_rows)
+            return self._evaluated(self.schema(schema), batches)
+
+        def following() -> pa.RecordBatch | None:
+            with unhurried():
+                return next(batches, None)
+
+        batches = await to_thread.run_sync(begin)
+        try:
+            while (batch := await to_thread.run_sync(following)) is not None:
+                yield batch
+        finally:
+            batches.close()  # type: ignore[attr-defined]
+
+    # ------------------------------------------------------------ how
+
+    def _plan(self, schema: pa.Schema) -> Plan:
+        key = schema.remove_metadata().serialize().to_pybytes()
+        plan = self._plans.get(key)
+        if plan is None:
+            flags = [self._generation.flags[each] for each in self.flag_keys]
+            plan = Plan(self._generation, flags, Attributes(schema, self._columns), self._now_us)
+            self._plans[key] = plan
+        return plan
+
+    def _evaluated(self, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        if self._threads == 1:
+            for batch in batches:
+                yield self._one(schema, batch)
+            return
+        executor = ThreadPoolExecutor(self._threads, "pyflagwasm-bulk")
+        waiting: deque[Future[pa.RecordBatch]] = deque()
+        try:
+            for batch in batches:
+                waiting.append(executor.submit(self._one, schema, batch))
+                if len(waiting) > self._threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:  # also if nobody wants the rest: what is under way ends by itself
+            executor.shutdown(wait=False, cancel_futures=True)
+
+    def _one(self, schema: pa.Schema, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """The output for one batch."""
+        plan = self._plan(batch.schema)
+        rows = batch.num_rows
+        codes: list[Any] = [None] * len(self._answers)
+        bucketed = "bucket" in self._outputs
+        buckets: list[Any] = [None] * len(self._answers)
+
+        def sink(number: int, start: int, packed: Packed) -> None:
+            found = self._answers[number].codes(packed)
+            if len(packed) == rows:
+                codes[number] = found
+            else:
+                whole = codes[number]
+                if whole is None:
+                    whole = codes[number] = np.zeros(rows, np.uint32)
+                whole[start : start + len(packed)] = found
+            if bucketed:
+                if buckets[number] is None:
+                    buckets[number] = np.zeros(rows, np.int32)
+                buckets[number][start : start + len(packed)] = answers.buckets(packed)
+
+        if rows:
+            self._decide(plan, batch, sink)
+        arrays = [batch.column(batch.schema.get_field_index(name)) for name in self._kept(batch.schema)]
+        for number, answer in enumerate(self._answers):
+            own = np.zeros(0, np.uint8) if codes[number] is None else codes[number]
+            place = buckets[number] if rows else np.zeros(0, np.int32)
+            arrays += [answer.array(output, own, place) for output in self._outputs]
+            self._count(number, own)
+        return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+    def _count(self, number: int, codes: np.ndarray[Any, Any]) -> None:
+        counted = np.bincount(codes).tolist()
+        with self._lock:
+            counts = self._counts[number]
+            counts += [0] * (len(counted) - len(counts))
+            for code, count in enumerate(counted):
+                counts[code] += count
+
+    def _decide(self, plan: Plan, batch: pa.RecordBatch, sink: Any) -> None:
+        if self._closed:
+            raise RuntimeError("the bulk evaluator is closed")
+        try:
+            engine = self._engines.pop()
+        except IndexError:
+            engine = self._engine()
+        try:
+            engine.decide(plan, batch, sink)
+        except BaseException:
+            engine.close()
+            raise
+        self._engines.append(engine)
+        if self._closed:
+            self.close()
+
+    def _engine(self) -> Engine:
+        try:
+            return Engine(self._generation)
+        except ConfigError as error:
+            raise GuestError(str(error)) from error
+
+
+def _chosen(what: str, wanted: Iterable[str] | str, known: Sequence[str]) -> tuple[str, ...]:
+    """What was asked for, which must be known, and each once."""
+    found = (wanted,) if isinstance(wanted, str) else tuple(wanted)
+    for each in found:
+        if each not in known:
+            near = difflib.get_close_matches(each, known, 3, 0.5) or list(known[:10])
+            raise ValueError(f"there is no {what} {each!r}; there are {', '.join(map(repr, near)) or 'none'}")
+        if found.count(each) > 1:
+            raise ValueError(f"the {what} {each!r} is named twice")
+    return found
+
+
+def _combined(batches: Sequence[pa.RecordBatch], schema: pa.Schema) -> pa.RecordBatch:
+    table = pa.Table.from_batches(batches, schema).combine_chunks()
+    (batch,) = table.to_batches() or [pa.RecordBatch.from_pylist([], schema)]
+    return batch
+
+
+def _core_digest() -> str:
+    global _digest
+    if _digest is None:
+        _digest = hashlib.sha256(resources.files("pyflagwasm").joinpath("core.wasm").read_bytes()).hexdigest()
+    return _digest
+
+
+_digest: str | None = None
