@@ -112,11 +112,17 @@ def format_of(path: str, given: str | None, what: str) -> tuple[str, str | None]
     return format, compression
 
 
+def is_tsv(path: str) -> bool:
+    """Whether the cells of a file of this name are between tabs."""
+    stem, extension = os.path.splitext(path.lower())
+    return (stem if extension in _COMPRESSED else path.lower()).endswith(".tsv")
+
+
 def read(path: str, format: str | None, how: Reading) -> Input:
     """Opens a table. Raises FileError, here and while it is read."""
     format, compression = format_of(path, format, "--in-format")
     name = "stdin" if path == STREAM else path
-    if how.delimiter is None and path.lower().removesuffix(".gz").removesuffix(".zst").endswith(".tsv"):
+    if how.delimiter is None and is_tsv(path):
         how = replace(how, delimiter="\t")
     if format == PARQUET and (path == STREAM or compression):
         raise FileError(f"{name}: Parquet is read from its end: give a file, uncompressed (it compresses by itself)")

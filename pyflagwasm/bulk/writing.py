@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from pyarrow import csv as arrow_csv
 
 from ..last_good import remove_leftovers, sync_folder
-from .files import ARROW, ARROWS, CSV, NDJSON, PARQUET, STREAM, FileError, format_of
+from .files import ARROW, ARROWS, CSV, NDJSON, PARQUET, STREAM, FileError, format_of, is_tsv
 from .lines import JSON_TEXT
 
 _GROUP_ROWS: Final = 1 << 20
@@ -54,20 +54,25 @@ class Output:
         self.rows = 0
         self._temporary: str | None = None
         self._file: IO[bytes] | None = None
+        self._bytes: _Bytes | None = None
         self._writer: _Writer | None = None
         try:
             if path == STREAM:
-                self._sink: Any = pa.PythonFile(_Stdout(write), mode="w")
+                self._bytes = _Bytes(_all_of(write))
             else:
-                self._open(path)
+                self._bytes = _Bytes(self._opened(path).write)
+            self._sink: Any = pa.PythonFile(self._bytes, mode="w")
             if self.compression:
                 self._sink = pa.CompressedOutputStream(self._sink, self.compression)
-            self._writer = _WRITERS[self.format](self._sink, schema)
+            if self.format == CSV and is_tsv(path):
+                self._writer = _Csv(self._sink, schema, "\t")
+            else:
+                self._writer = _WRITERS[self.format](self._sink, schema)
         except BaseException as error:
             self.close()
             raise self._explained(error) from None
 
-    def _open(self, path: str) -> None:
+    def _opened(self, path: str) -> IO[bytes]:
         self._target = os.path.realpath(path)
         try:
             status = os.stat(self._target)
@@ -84,7 +89,7 @@ class Output:
             descriptor, self._temporary = tempfile.mkstemp(".tmp", f".{name}.", folder)
             self._file = open(descriptor, "wb", buffering=0)
             os.chmod(self._temporary, mode)
-        self._sink = pa.PythonFile(_Whole(self._file), mode="w")
+        return self._file
 
     def _explained(self, error: BaseException) -> BaseException:
         if isinstance(error, OSError) and not isinstance(error, FileError):
@@ -107,6 +112,7 @@ class Output:
         assert self._writer is not None
         try:
             self._writer.close()
+            self._writer = None
             self._sink.close()
             if self._file is not None and self._temporary is not None:
                 os.fsync(self._file.fileno())
@@ -126,6 +132,12 @@ class Output:
 
     def close(self) -> None:
         """Ends it; what is not committed is removed."""
+        if self._bytes is not None:
+            self._bytes.abandon()
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            with contextlib.suppress(Exception):  # whatever it still wanted to write
+                writer.close()
         if self._temporary is not None:
             with contextlib.suppress(OSError):
                 os.unlink(self._temporary)
@@ -146,43 +158,36 @@ def _umask() -> int:
     return mask
 
 
-class _Whole:
-    """A file whose `write` writes all of it; a raw one may write less."""
-
-    closed = False
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-
-    def write(self, data: Any) -> int:
-        view = memoryview(data).cast("B")
-        left = view
-        while left:
-            left = left[self._file.write(left) or 0 :]
-        return len(view)
-
-    def flush(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass  # it is still to be synchronised
-
-
-class _Stdout:
-    closed = False
-
-    def __init__(self, write: Callable[[bytes], None]) -> None:
-        self._write = write
-
-    def write(self, data: Any) -> int:
-        self._write(bytes(data))
+def _all_of(write: Callable[[bytes], None]) -> Callable[[Any], int]:
+    def written(data: Any) -> int:
+        write(bytes(data))
         return len(data)
 
+    return written
+
+
+class _Bytes:
+    """What Arrow writes to: all of it is written, until it is abandoned; then nothing is."""
+
+    closed = False
+
+    def __init__(self, write: Callable[[bytes], int | None]) -> None:
+        self._write: Callable[[Any], int | None] | None = write
+
+    def write(self, data: Any) -> int:
+        left = whole = memoryview(data).cast("B")
+        while left and self._write is not None:
+            left = left[self._write(left) or 0 :]  # a raw file may write less than all
+        return len(whole)
+
+    def abandon(self) -> None:
+        self._write = None
+
     def flush(self) -> None:
         pass
 
     def close(self) -> None:
-        pass
+        pass  # the file is still to be synchronised
 
 
 # ---------------------------------------------------------------- formats
@@ -244,9 +249,11 @@ class _Arrows(_Arrow):
 
 
 class _Csv(_Writer):
-    def __init__(self, sink: Any, schema: pa.Schema) -> None:
+    def __init__(self, sink: Any, schema: pa.Schema, delimiter: str = ",") -> None:
         self._schema = pa.schema([pa.field(each.name, _flat(each.type)) for each in schema])
-        self._writer = arrow_csv.CSVWriter(sink, self._schema)
+        self._writer = arrow_csv.CSVWriter(
+            sink, self._schema, write_options=arrow_csv.WriteOptions(delimiter=delimiter)
+        )
 
     def write(self, batch: pa.RecordBatch) -> None:
         columns = [_flattened(each, field.type) for each, field in zip(batch.columns, self._schema, strict=True)]
