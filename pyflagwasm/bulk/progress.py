@@ -61,9 +61,10 @@ class Progress:
         return f"[{'#' * done}{'.' * (_BAR - done)}] {share:4.0%}  {text}{left}"
 
     def end(self) -> None:
-        """Takes the line away."""
+        """Takes the line away; there is none from here on."""
         if self._stream is not None:
             self._write(_ERASE)
+            self._stream = None
 
     def _write(self, text: str) -> None:
         assert self._stream is not None

@@ -86,7 +86,7 @@ def _write(arguments: argparse.Namespace, bulk: BulkEvaluator, found: Input, pro
         for batch, _ in answered([bulk], found, arguments.threads):
             progress.add(batch.num_rows)
         return
-    if STDIN not in (path, arguments.input) and same_file(arguments.input, path):
+    if same_file(arguments.input, path):
         raise BadInput(f"{path}: is IN: name another file")
     schema = output_schema(bulk, found)
     with Output(path, arguments.out_format, schema, write) as out:

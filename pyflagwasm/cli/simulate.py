@@ -147,7 +147,7 @@ def _count(
     with ExitStack() as stack:
         out = None
         if arguments.out is not None:
-            if STDIN not in (arguments.out, arguments.input) and same_file(arguments.input, arguments.out):
+            if same_file(arguments.input, arguments.out):
                 raise BadInput(f"{arguments.out}: is IN: name another file")
             schema = movers_schema(found, both)
             out = stack.enter_context(Output(arguments.out, arguments.out_format, schema, write))

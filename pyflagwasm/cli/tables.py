@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from .input import json_object, now_us
+from .input import STDIN, json_object, now_us
 from .output import BadInput, counted
 
 if TYPE_CHECKING:
@@ -213,8 +213,10 @@ def checked_plot(arguments: argparse.Namespace) -> None:
         raise BadInput(f"--plot: pictures are SVG, which every browser shows and prints: name it FILE.svg, not {path}")
 
 
-def same_file(one: str, other: str) -> bool:
+def same_file(one: str | None, other: str) -> bool:
     """Whether two paths lead to one file that is there."""
+    if one is None or STDIN in (one, other):
+        return False
     try:
         return os.path.samefile(one, other)
     except (OSError, ValueError):
