@@ -26,6 +26,9 @@ import flagd_cases
 import growthbook_cases
 import unleash_cases
 
+from pyflagwasm.config.compile import compile_model
+from pyflagwasm.config.formats import load
+from pyflagwasm.errors import ConfigError
 from pyflagwasm.types import EvaluationDetails
 
 ROWS_OF_A_POOL = 24
@@ -64,7 +67,7 @@ def subjects(random: Random) -> Iterator[Subject]:
         return {**eppo.attributes(), "targetingKey": eppo.subject()}
 
     while True:
-        yield Subject("flagd", flagd.document(), {}, flagd.context)
+        yield Subject("flagd", sound(flagd.document), {}, flagd.context)
         yield Subject("eppo", eppo.document(), {}, subject)
         for words, cases in unleash.items():
             yield Subject("unleash", cases.document(), {"context_values": words}, cases.context)
@@ -75,6 +78,23 @@ def subjects(random: Random) -> Iterator[Subject]:
             "semantics": random.choice(["vendor", "corrected"]),
         }
         yield Subject("devcycle", devcycle.config(), options, user)
+
+
+def sound(document: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """A document of flagd without the flags for which all of it would be refused; most of them are."""
+    while True:
+        found = document()
+        flags = {key: flag for key, flag in found["flags"].items() if is_sound(found | {"flags": {key: flag}})}
+        if flags:
+            return found | {"flags": flags}
+
+
+def is_sound(document: dict[str, Any]) -> bool:
+    try:
+        compile_model(load(document, "flagd"))
+        return True
+    except ConfigError:
+        return False
 
 
 # ---------------------------------------------------------------- tables
