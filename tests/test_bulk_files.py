@@ -149,7 +149,7 @@ def test_formats_are_told_by_names(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="cannot be read: No such file or directory"):
         read(tmp_path / "none.csv")
     (tmp_path / "folder.csv").mkdir()
-    with pytest.raises(FileError, match="Is a directory"):
+    with pytest.raises(FileError, match="is a directory: name a file in it"):
         read(tmp_path / "folder.csv")
     with pytest.raises(FileError, match="Parquet is read from its end"):
         read("-", "parquet")

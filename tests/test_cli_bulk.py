@@ -252,6 +252,25 @@ def test_streams(capsys: Capture, shop: str, tmp_path: Path, monkeypatch: pytest
     assert (code, out.splitlines()[1]) == (0, 'true,"on","TARGETING_MATCH",')
 
 
+@pytest.mark.parametrize("into", ["arrow", "arrows", "parquet", "csv", "ndjson"])
+def test_dictionaries_that_change(into: str, capsys: Capture, shop: str, tmp_path: Path) -> None:
+    """A column of categories, whose batches have dictionaries of their own."""
+    plans = [["pro", "free"], ["free", "other", None]]
+    with pa.ipc.new_stream(tmp_path / "u.arrows", pa.schema({"plan": pa.dictionary(pa.int8(), pa.string())})) as out:
+        for each in plans:
+            out.write_batch(
+                pa.RecordBatch.from_arrays(
+                    [pa.array(each).dictionary_encode().cast(pa.dictionary(pa.int8(), pa.string()))], ["plan"]
+                )
+            )
+    path = tmp_path / f"o.{into}"
+    given = ("--flag", "plan", "--keep", "plan")
+    assert run(capsys, "bulk", shop, str(tmp_path / "u.arrows"), str(path), *given, "--quiet") == (0, "", "")
+    rows = read_back(path)
+    assert [row["plan"] for row in rows] == [*plans[0], *plans[1]]
+    assert [row["plan.value"] for row in rows] == [plan == "pro" for plan in [*plans[0], *plans[1]]]
+
+
 def test_objects_are_json(capsys: Capture, shop: str, tmp_path: Path) -> None:
     source = written(tmp_path, "u.ndjson", b"{}\n")
     for name in ("o.ndjson", "o.parquet"):
@@ -308,6 +327,7 @@ REFUSED = [
     (("--threads", "0"), "argument --threads: must be from 1 to 256, not 0"),
     (("--limit", "-1"), "argument --limit: "),
     (("--plot", "x.png"), "--plot: pictures are SVG"),
+    (("--plot", "nowhere/x.svg"), "--plot: nowhere/x.svg: there is no such folder"),
     (("--now", "today"), "--now: 'today' is not a time"),
     (("--options", "{}x"), "--options: not valid JSON"),
     (("--in-format", "parquet"), "damaged, cut off or not of this format"),

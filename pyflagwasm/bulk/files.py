@@ -120,6 +120,8 @@ def is_tsv(path: str) -> bool:
 
 def read(path: str, format: str | None, how: Reading) -> Input:
     """Opens a table. Raises FileError, here and while it is read."""
+    if os.path.isdir(path):
+        raise FileError(f"{path}: is a directory: name a file in it")
     format, compression = format_of(path, format, "--in-format")
     name = "stdin" if path == STREAM else path
     if how.delimiter is None and is_tsv(path):
@@ -203,8 +205,6 @@ class Source(io.RawIOBase):
                 status = os.fstat(self.file.fileno())
             except (OSError, ValueError) as error:  # ValueError: a path with a null character
                 raise FileError(f"{name}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
-            if stat.S_ISDIR(status.st_mode):
-                raise FileError(f"{name}: cannot be read: Is a directory")
             self.size = status.st_size if stat.S_ISREG(status.st_mode) else None
             if compression is not None and self.size == 0:
                 raise FileError(f"{name}: is empty, and so not compressed: it is cut off")

@@ -6,7 +6,7 @@ Evaluating is BulkEvaluator's matter; here several of them may be given the same
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pyarrow as pa
@@ -43,8 +43,11 @@ def answered(evaluators: Sequence[BulkEvaluator], found: Input, threads: int) ->
         return
     executor = ThreadPoolExecutor(threads, "pyflagwasm-bulk")
     waiting: deque[tuple[pa.RecordBatch, list[Future[pa.RecordBatch]]]] = deque()
+    # Whoever waits for a pipe could not be told to end.
+    ahead = found.rows is not None or found.size is not None
+    batches = _ahead(found.batches) if ahead else (batch for batch in found.batches)
     try:
-        for batch in found.batches:
+        for batch in batches:
             context = _attributes(batch)
             waiting.append((batch, [executor.submit(bulk.batch, context) for bulk in evaluators]))
             if len(waiting) > threads:
@@ -52,7 +55,17 @@ def answered(evaluators: Sequence[BulkEvaluator], found: Input, threads: int) ->
         while waiting:
             yield _done(waiting)
     finally:
+        batches.close()
         executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _ahead(batches: Iterator[pa.RecordBatch]) -> Generator[pa.RecordBatch, None, None]:
+    """The batches; the next one is read while this one is worked on."""
+    with ThreadPoolExecutor(1, "pyflagwasm-read") as executor:
+        following = executor.submit(next, batches, None)
+        while (batch := following.result()) is not None:
+            following = executor.submit(next, batches, None)
+            yield batch
 
 
 def _attributes(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -79,7 +92,7 @@ def output_schema(bulk: BulkEvaluator, found: Input) -> pa.Schema:
     """What is carried from the input, then the answers. Raises FileError for two columns of one name."""
     columns = dict.fromkeys(bulk._columns.values())
     own = bulk.schema(pa.schema([pa.field(each, pa.null()) for each in columns]))
-    fields = [*found.kept.values()]
+    fields = carried_fields(found)
     names = {field.name for field in fields}
     json_values = {f"{key}.value" for key in bulk.flag_keys if is_json(bulk, key)}
     for field in own:
@@ -93,5 +106,19 @@ def output_schema(bulk: BulkEvaluator, found: Input) -> pa.Schema:
 
 def output(schema: pa.Schema, found: Input, batch: pa.RecordBatch, answers: pa.RecordBatch) -> pa.RecordBatch:
     """The rows of the output for rows of the input."""
+    return pa.RecordBatch.from_arrays([*carried(found, batch), *answers.columns], schema=schema)
+
+
+def carried_fields(found: Input) -> list[pa.Field]:
+    """The fields of `carried`."""
+    # A dictionary that changes from batch to batch is more than some formats can write.
+    return [
+        field.with_type(field.type.value_type) if pa.types.is_dictionary(field.type) else field
+        for field in found.kept.values()
+    ]
+
+
+def carried(found: Input, batch: pa.RecordBatch) -> list[pa.Array]:
+    """The columns that are carried to the output."""
     columns = [batch.column(batch.schema.get_field_index(name)) for name in found.kept]
-    return pa.RecordBatch.from_arrays([*columns, *answers.columns], schema=schema)
+    return [each.dictionary_decode() if pa.types.is_dictionary(each.type) else each for each in columns]

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from .evaluator import BulkEvaluator
 from .files import FileError, Input
-from .jobs import is_json
+from .jobs import carried, carried_fields, is_json
 from .lines import JSON_TEXT
 from .picture import Flow, Part
 from .writing import json_texts
@@ -249,7 +249,7 @@ def movers_schema(found: Input, both: Sequence[BulkEvaluator]) -> pa.Schema:
         for side, bulk in zip((b"old", b"new"), both, strict=True)
         for key, value in bulk.metadata.items()
     }
-    return pa.schema([*found.kept.values(), *own], metadata)
+    return pa.schema([*carried_fields(found), *own], metadata)
 
 
 def movers(
@@ -267,7 +267,7 @@ def movers(
         parts.append(pa.RecordBatch.from_arrays(columns, list(_MOVES)))
     table = pa.Table.from_batches(parts).sort_by("row").combine_chunks()
     rows = table.column("row").combine_chunks()
-    kept = [batch.column(batch.schema.get_field_index(name)).take(rows) for name in found.kept]
+    kept = [column.take(rows) for column in carried(found, batch)]
     numbered = pc.add(rows, first)
     others = [table.column(name).combine_chunks() for name in _MOVES[1:]]
     return pa.RecordBatch.from_arrays([*kept, numbered, *others], schema=schema)

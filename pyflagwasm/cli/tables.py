@@ -211,6 +211,8 @@ def checked_plot(arguments: argparse.Namespace) -> None:
     path = arguments.plot
     if path is not None and not path.lower().endswith(".svg"):
         raise BadInput(f"--plot: pictures are SVG, which every browser shows and prints: name it FILE.svg, not {path}")
+    if path is not None and not os.path.isdir(os.path.dirname(path) or "."):
+        raise BadInput(f"--plot: {path}: there is no such folder")
 
 
 def same_file(one: str | None, other: str) -> bool:
