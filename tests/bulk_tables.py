@@ -10,6 +10,7 @@ import decimal
 import json
 import sys
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,10 @@ import eppo_cases
 import flagd_cases
 import growthbook_cases
 import unleash_cases
+from evaluators import closed, opened
 
+import pyflagwasm
+from pyflagwasm.bulk import BulkEvaluator
 from pyflagwasm.config.compile import compile_model
 from pyflagwasm.config.formats import load
 from pyflagwasm.errors import ConfigError
@@ -248,6 +252,16 @@ def value_of(value: Any, kind: pa.DataType) -> Any:
     return value
 
 
+def answers_of(document: Any, contexts: list[dict[str, Any]]) -> list[dict[str, tuple[str | None, str | None]]]:
+    """Variant and error code of each flag for each context, by single evaluations."""
+    flags = opened(document)
+    try:
+        found = [{key: flags.details_nowait(key, each) for key in flags.flag_keys} for each in contexts]
+        return [{key: (details.variant, details.error_code) for key, details in each.items()} for each in found]
+    finally:
+        closed(flags)
+
+
 def difference(row: dict[str, Any], key: str, details: EvaluationDetails) -> str | None:
     """How a row of the output is not what the details say."""
     found = {name: row[f"{key}.{name}"] for name in ("variant", "reason", "error_code", "rule_index")}
@@ -259,6 +273,34 @@ def difference(row: dict[str, Any], key: str, details: EvaluationDetails) -> str
     }
     value = row[f"{key}.value"]
     same = value == details.value and isinstance(value, bool) is isinstance(details.value, bool)
+    if type(value) is float and type(details.value) is int:  # amid floats an integer is the nearest of them
+        same = value == float(details.value)
     if not same and isinstance(value, str):
         same = json.dumps(json.loads(value)) == json.dumps(details.value)
     return None if same and found == wanted else f"{found | {'value': value}}, not {wanted | {'value': details.value}}"
+
+
+NOW = 1_741_000_000.25
+OUTPUTS = ("value", "variant", "reason", "error_code", "rule_index")
+
+
+async def compared(subject: Subject, random: Random, rows: int, tables: int, outcomes: Counter[str]) -> int:
+    """How many rows agree. Raises AssertionError for one that does not, and ConfigError."""
+    done = 0
+    async with pyflagwasm.open(
+        subject.document, format=subject.format, options=subject.options, clock=lambda: NOW
+    ) as flags:
+        for _ in range(tables):
+            data = table(random, subject.context, rows)
+            settings: dict[str, Any] = {"outputs": OUTPUTS, "now": NOW, "chunk_rows": random.choice([7, 100, 65_536])}
+            with BulkEvaluator(subject.document, format=subject.format, options=subject.options, **settings) as bulk:
+                found = bulk.table(data).to_pylist()
+                assert bulk.summary.rows == data.num_rows or not flags.flag_keys
+            for row, context, answers in zip(data.to_pylist(), contexts(data), found, strict=True):
+                for key in flags.flag_keys:
+                    details = flags.details_nowait(key, context)
+                    outcomes[str(details.error_code or details.reason)] += 1
+                    wrong = difference(answers, key, details)
+                    assert wrong is None, f"{key}: {wrong}\n{row}\n{context}\n{data.schema}\n{details.error_message}"
+            done += data.num_rows
+    return done
