@@ -13,6 +13,8 @@ from evaluators import ON_OFF, Capture, document, flag, run, written
 
 pa = pytest.importorskip("pyarrow")
 
+from pyflagwasm.bulk import transitions  # noqa: E402
+
 
 def split(*parts: tuple[str, int], variants: dict[str, Any] | None = None) -> dict[str, Any]:
     return flag(variants or {"a": 1, "b": 2, "c": 3}, "a", {"fractional": [list(part) for part in parts]})
@@ -73,8 +75,11 @@ def told(capsys: Capture, *arguments: str) -> dict[str, Any]:
     return dict(json.loads(out))
 
 
-@pytest.mark.parametrize("threads", ["1", "3"])
-def test_counts_are_those_of_evaluating_twice(threads: str, capsys: Capture, old: str, new: str, users: str) -> None:
+@pytest.mark.parametrize(("threads", "table"), [("1", 1 << 20), ("3", 1)])
+def test_counts_are_those_of_evaluating_twice(
+    threads: str, table: int, capsys: Capture, old: str, new: str, users: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transitions, "_LARGEST_TABLE", table)
     before, after = evaluated(capsys, old, users), evaluated(capsys, new, users)
     result = told(capsys, old, new, users, "--all", "--threads", threads)
     assert result["rows"] == 2_000

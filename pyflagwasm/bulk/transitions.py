@@ -6,6 +6,7 @@ answers of one flag before with those after.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ Answer = tuple[str | None, str | None, str | None, str]
 OUTPUTS: Final = ("value", "variant", "reason", "error_code")
 _ABSENT: Final = "FLAG_NOT_FOUND"
 _LONGEST: Final = 40
+_LARGEST_TABLE: Final = 1 << 20
 
 
 def moves(old: Answer, new: Answer) -> bool:
@@ -173,8 +175,18 @@ class Answers:
             words.append([*there.to_pylist(), None])
             indices = pc.fill_null(column.indices.cast(pa.int64()), len(there))
             self.codes = self.codes * (len(there) + 1) + np.asarray(indices)
-        distinct, self.codes = np.unique(self.codes, return_inverse=True)
+        distinct, self.codes = _renumbered(self.codes, math.prod(map(len, words)))
         self.meanings = [_meaning(int(code), words) for code in distinct]
+
+
+def _renumbered(codes: np.ndarray[Any, Any], size: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """The distinct ones of numbers below `size`, ascending, and for each number its place among them."""
+    if size > _LARGEST_TABLE:
+        distinct, places = np.unique(codes, return_inverse=True)
+        return distinct, places
+    present = np.zeros(size, np.bool_)
+    present[codes] = True
+    return np.flatnonzero(present), (np.cumsum(present) - 1)[codes]
 
 
 def _meaning(code: int, words: Sequence[Sequence[Any]]) -> Answer:
