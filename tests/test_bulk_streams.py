@@ -395,10 +395,14 @@ def test_another_core_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_in_a_forked_child() -> None:
     with BulkEvaluator(SOURCE, now=5, threads=2, chunk_rows=500) as bulk:
         wanted = bulk.table(TABLE)
-        with bulk._lock:  # of a thread that the child does not have
+        fresh = BulkEvaluator(SOURCE, now=5)
+        with bulk._lock, fresh._answers[0]._lock:  # of threads that the child does not have
             child = os.fork()
             if not child:
-                good = bulk.batch(TABLE.combine_chunks().to_batches()[0]).to_pydict() == wanted.to_pydict()
+                good = (
+                    fresh.table(TABLE).equals(wanted)
+                    and bulk.batch(TABLE.combine_chunks().to_batches()[0]).to_pydict() == wanted.to_pydict()
+                )
                 os._exit(0 if good else 1)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
