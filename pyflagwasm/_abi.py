@@ -4,7 +4,7 @@ import enum
 import struct
 from typing import Final
 
-FINGERPRINT: Final = 0x60cd800290439de0
+FINGERPRINT: Final = 0x25c190f5153bf2dc
 
 
 class Kind(enum.IntEnum):
@@ -22,7 +22,6 @@ class Space(enum.IntEnum):
     REQUEST = 0
     CONFIG = 1
     ARENA = 2
-    BATCH = 3
 
 
 class Op(enum.IntEnum):
@@ -260,3 +259,4 @@ LIMITS_MAX_CONFIG: Final = 5242880
 LIMITS_MAX_FLAGS: Final = 65535
 LIMITS_MAX_VARIANTS: Final = 65535
 LIMITS_MAX_COLUMNS: Final = 64
+LIMITS_MAX_BATCH_STEPS: Final = 4000000

@@ -200,12 +200,12 @@ def replace_file(path: str, content: bytes, mode: int = 0o600) -> None:
             os.unlink(temporary)
         raise
     with contextlib.suppress(OSError):  # what is not possible everywhere, and what does not matter to the new file
-        _sync_folder(folder)
+        sync_folder(folder)
     with contextlib.suppress(OSError):
-        _remove_leftovers(folder, name, now)
+        remove_leftovers(folder, name, now)
 
 
-def _sync_folder(folder: str) -> None:
+def sync_folder(folder: str) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -213,7 +213,7 @@ def _sync_folder(folder: str) -> None:
         os.close(descriptor)
 
 
-def _remove_leftovers(folder: str, name: str, now: float) -> None:
+def remove_leftovers(folder: str, name: str, now: float) -> None:
     """Removes the temporary files of writers that were killed: of this user, and too old to be still in work."""
     own = re.compile(rf"\.{re.escape(name)}\.[a-z0-9_]{{8}}\.tmp")  # as tempfile names them
     with os.scandir(folder) as entries:

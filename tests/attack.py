@@ -248,13 +248,16 @@ class Attack:
         region = self.instance.reserve(len(batch))
         region[:] = batch
         claimed = rng.choice((rows, rows, rows, rows + 1, 2**31, 2**32 - 1))
-        status, done = self.timed("evaluate_batch", self.instance.evaluate_batch, self.flag, claimed)
+        first = rng.choice((0, 0, 0, rng.randrange(claimed + 1)))
+        status, done = self.timed("evaluate_batch", self.instance.evaluate_batch, first, claimed)
         self.tally.statuses[f"batch {status.name}"] += 1
         if status == _abi.Status.OK:
-            output = int.from_bytes(region[4:8], "little")
-            for row in range(done):
-                self.check(int.from_bytes(region[output + 8 * row : output + 8 * row + 8], "little"))
-        if done != (claimed if status == _abi.Status.OK else 0):
-            raise Wrong(f"evaluate_batch of {claimed} rows says {status.name} and {done}")
+            flags, output = (int.from_bytes(region[at : at + 4], "little") for at in (4, 8))
+            for flag in range(flags):
+                for row in range(first, done):
+                    at = output + 8 * (flag * claimed + row)
+                    self.check(int.from_bytes(region[at : at + 8], "little"))
+        if not (first < done <= claimed or first == done == claimed if status == _abi.Status.OK else done == 0):
+            raise Wrong(f"evaluate_batch of rows {first} to {claimed} says {status.name} and {done}")
         if self.answers() != self.expected:
             raise Wrong("a batch changed the answers")

@@ -221,10 +221,11 @@ def bomb(rng: Random, slots: int, now_us: int = 0) -> bytes:
 
 def some_batch(rng: Random, slots: int, rows: int) -> bytes:
     """The region of a batch: columns of all kinds, sound to one half, with an output for `rows` rows."""
-    columns = rng.randrange(5)
-    out, records = bytearray(8 + 24 * columns), []
+    columns, flags = rng.randrange(5), rng.choice((1, 1, 2, 3))
+    records_at = 16 + (4 * flags + 7 & ~7)
+    out, records = bytearray(records_at + 24 * columns), []
     for _ in range(columns):
-        kind = rng.choice((Kind.Bool, Kind.Int, Kind.Float, Kind.Text))
+        kind = rng.choice((Kind.Bool, Kind.Int, Kind.Float, Kind.Text, Kind.Text, Kind.Null))
         out += bytes(-len(out) % 8)
         data = len(out)
         size = {Kind.Bool: rows // 8 + 1, Kind.Text: 3 * rows}.get(kind, 8 * rows)
@@ -235,12 +236,17 @@ def some_batch(rng: Random, slots: int, rows: int) -> bytes:
             out += struct.pack(f"<{rows + 1}I", *(3 * row for row in range(rows + 1)))
         validity = len(out) if rng.random() < 0.5 else 0
         out += rng.randbytes(rows // 8 + 1)
-        records.append((rng.randrange(max(slots, 1)), kind, 0, data, offsets, validity, 0, 0))
+        indices, how = len(out), rng.choice((0, 0, 0x80, rng.randrange(256)))
+        if how & 0x40:
+            out += bytes(-len(out) % 4)
+            indices = len(out)
+            out += struct.pack(f"<{rows}I", *(rng.randrange(rows) for _ in range(rows)))
+        records.append((rng.randrange(max(slots, 1)), kind, how, data, offsets, validity, indices, 0))
     out += bytes(-len(out) % 8)
-    struct.pack_into("<II", out, 0, columns, len(out))
+    struct.pack_into(f"<4I{flags}I", out, 0, columns, flags, len(out), 0, *(rng.randrange(4) for _ in range(flags)))
     for column, record in enumerate(records):
-        struct.pack_into("<HBBIIIII", out, 8 + 24 * column, *record)
-    out += bytes(8 * rows)
+        struct.pack_into("<HBBIIIII", out, records_at + 24 * column, *record)
+    out += bytes(8 * rows * flags)
     if rng.random() < 0.5:
         rng.choice((flip_bits, edit_bytes, edit_word, edit_word, swap_words))(rng, out)
     return bytes(out)

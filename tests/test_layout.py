@@ -44,14 +44,25 @@ LAYERS: list[tuple[str, tuple[str, ...]]] = [
     ),
     (
         "edges",
-        ("__init__", "__main__", "cli", "codegen", "integrations", "pytest_plugin", "serve", "testing", "typed"),
+        (
+            "__init__",
+            "__main__",
+            "bulk",
+            "cli",
+            "codegen",
+            "integrations",
+            "pytest_plugin",
+            "serve",
+            "testing",
+            "typed",
+        ),
     ),
 ]
 WAITS = {"background", "cli.serve", "evaluator", "exposures", "intake", "pool.waiting", "serve", "sources"}
 OUTSIDE = {  # what is not of the standard library, and which modules or packages may import it
     "wasmtime": {"runtime.guest"},
     "flatbuffers": {"config.compile"},
-    "anyio": WAITS,
+    "anyio": WAITS | {"bulk.evaluator"},
     "pytest": {"pytest_plugin"},
     "httpx2": {"exposures.http", "sources"},
     "watchfiles": {"sources.file"},
@@ -63,6 +74,8 @@ OUTSIDE = {  # what is not of the standard library, and which modules or package
     "ctypes": {"runtime.guest", "runtime.portable"},
     "asyncio": {"shortcuts"},
     "uvicorn": {"cli.serve"},
+    "pyarrow": {"bulk"},
+    "numpy": {"bulk"},
     "opentelemetry": {"integrations.opentelemetry"},
     "hatchling": {"runtime.native.hatch_build"},
     "setuptools": {"runtime.native.hatch_build"},

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from collections.abc import Iterable
 from typing import Any, Final
 
 SOUND, FLAWED, REFUSED, INTERRUPTED = 0, 1, 2, 130
@@ -46,6 +47,12 @@ def printable(text: str) -> str:
 def tell(message: str) -> None:
     if sys.stderr is not None:
         print(f"pyflagwasm: {printable(message)}", file=sys.stderr)
+
+
+def report(lines: Iterable[str]) -> None:
+    """Lines for people."""
+    if sys.stderr is not None:
+        print("\n".join(map(printable, lines)), file=sys.stderr)
 
 
 def to_json(value: Any, indent: int | None = None) -> str:

@@ -16,15 +16,21 @@ from .input import STDIN
 from .output import EXITS, INTERRUPTED, REFUSED, SOUND, BadInput, ReaderGone, tell
 
 _COMMANDS: Final = {
+    "bulk": "bulk",
     "check": "check",
     "codegen": "codegen",
     "evaluate": "evaluate",
     "explain": "explain",
     "serve": "serve",
     "sign": "signing",
+    "simulate": "simulate",
     "verify": "signing",
 }
 """The module of each command. It has `add_commands` and `run`, and imports what is heavy when it runs."""
+
+
+_LAST: Final = {"bulk": "output", "simulate": "input"}
+"""The last positional argument of commands that can be without it."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -59,14 +65,21 @@ def _parser() -> Parser:
     return parser
 
 
+def _is_positional(text: str) -> bool:
+    return text == STDIN or not text.startswith("-")
+
+
 def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser = _parser()
     arguments, rest = parser.parse_known_args(argv)
     evaluating = arguments.command == "evaluate"
-    if evaluating and rest == [STDIN]:  # argparse takes no optional positional behind options
+    given = None
+    last = _LAST.get(arguments.command)
+    # argparse takes no optional positional behind options
+    if evaluating and rest == [STDIN]:
         rest, given = [], STDIN
-    else:
-        given = None
+    elif last is not None and getattr(arguments, last) is None and len(rest) == 1 and _is_positional(rest[0]):
+        setattr(arguments, last, rest.pop())
     if rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if evaluating:

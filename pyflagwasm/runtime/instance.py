@@ -175,10 +175,13 @@ class Instance:
             (node, outcome, kind, bits) for node, outcome, kind, _, bits in _abi.TRACE_EVENT.iter_unpack(raw)
         ]
 
-    def evaluate_batch(self, flag: int, rows: int) -> tuple[_abi.Status, int]:
-        """Decide `rows` rows of the batch in the region, see `reserve`, without the GIL; status and rows done."""
-        fuel = min(portable.EVALUATION_FUEL * rows, _MOST_FUEL)
-        result = self._released["evaluate_batch"](flag, rows, fuel=fuel)
+    def evaluate_batch(self, first: int, rows: int) -> tuple[_abi.Status, int]:
+        """Decide rows `first` to `rows` of the batch in the region, see `reserve`, without the GIL.
+
+        The status, and the row to go on with: `rows`, or an earlier one if the rules are so dear that the core would
+        not come back for long. It writes each row into scratch, over the request that lies there.
+        """
+        result = self._released["evaluate_batch"](first, rows, fuel=_MOST_FUEL)
         return _abi.Status(result & _LOW), result >> _HIGH
 
     # ------------------------------------------------------------ end

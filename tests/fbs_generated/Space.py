@@ -7,4 +7,3 @@ class Space(object):
     Request = 0
     Config = 1
     Arena = 2
-    Batch = 3

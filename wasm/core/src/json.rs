@@ -18,7 +18,6 @@ impl<'a> Machine<'a> {
         match of {
             space::CONFIG => self.config.heap,
             space::ARENA => self.work.arena.get(..self.arena_used).unwrap_or(&[]),
-            space::BATCH => self.columns.map_or(&[][..], |columns| columns.bytes),
             _ => self.request.heap,
         }
     }

@@ -23,7 +23,6 @@ pub mod arithmetic;
 pub mod batch;
 mod bucket;
 pub mod cbor;
-pub mod columns;
 pub mod config;
 pub mod decimal;
 pub mod digest;

@@ -4,7 +4,6 @@
 //! value stack are in `stack.rs`, what needs several values at once in `json.rs`, hashes in `bucket.rs`.
 
 use crate::abi::{decision_layout, error_code, kind, limits_layout, op, outcome, reason, space, value_at};
-use crate::columns::Columns;
 use crate::config::{Node, View};
 use crate::lane::{self, Left};
 use crate::read::slice;
@@ -17,7 +16,6 @@ use crate::work::{Frame, Work};
 pub struct Machine<'a> {
     pub(crate) config: &'a View<'a>,
     pub(crate) request: Request<'a>,
-    pub(crate) columns: Option<Columns<'a>>,
     pub(crate) work: &'a mut Work,
     pub(crate) height: usize,
     pub(crate) depth: usize,
@@ -63,16 +61,10 @@ pub(crate) const DONE: u32 = u32::MAX;
 impl<'a> Machine<'a> {
     /// A machine for the requests of one user. `work` is scratch room.
     #[inline(always)]
-    pub fn new(
-        config: &'a View<'a>,
-        request: Request<'a>,
-        columns: Option<Columns<'a>>,
-        work: &'a mut Work,
-    ) -> Machine<'a> {
+    pub fn new(config: &'a View<'a>, request: Request<'a>, work: &'a mut Work) -> Machine<'a> {
         Machine {
             config,
             request,
-            columns,
             work,
             height: 0,
             depth: 0,
@@ -340,11 +332,6 @@ impl<'a> Machine<'a> {
     /// Slot number `index`; Missing if it is not there or refers outside of its heap.
     #[inline(never)]
     pub(crate) fn slot(&self, index: u16) -> Value {
-        if self.columns.is_some() {
-            if let Some(value) = self.column_slot(index) {
-                return value;
-            }
-        }
         let value = Value::read(self.request.slots, usize::from(index).wrapping_mul(value_at::SIZE));
         if value.kind() < kind::TEXT {
             return value;
@@ -372,12 +359,6 @@ impl<'a> Machine<'a> {
         }
     }
 
-    #[cold]
-    #[inline(never)]
-    fn column_slot(&self, index: u16) -> Option<Value> {
-        self.columns.as_ref().and_then(|columns| columns.slot(index))
-    }
-
     /// Constant number `index`.
     #[inline(never)]
     pub(crate) fn constant(&self, index: u32) -> Value {
@@ -389,7 +370,6 @@ impl<'a> Machine<'a> {
     pub(crate) fn fixed_text(&self, value: Value) -> &'a [u8] {
         let heap = match value.space() {
             space::CONFIG => self.config.heap,
-            space::BATCH => self.columns.map_or(&[][..], |columns| columns.bytes),
             _ => self.request.heap,
         };
         slice(heap, value.at(), value.len() as usize)

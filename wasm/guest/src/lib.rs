@@ -10,10 +10,11 @@ use core::arch::wasm32::{memory_grow, memory_size};
 use core::mem::size_of;
 use core::ptr::{addr_of, addr_of_mut};
 use pyflagwasm_core::abi::{error_code, limits_layout, scratch_layout, status, FINGERPRINT};
-use pyflagwasm_core::batch;
+use pyflagwasm_core::batch::Batch;
 use pyflagwasm_core::config::View;
-use pyflagwasm_core::lane::{self, Lane, Left, Row};
+use pyflagwasm_core::lane::{self, Lane, Left, Row, Split};
 use pyflagwasm_core::machine::{pack_error, Machine};
+use pyflagwasm_core::read::u32_at;
 use pyflagwasm_core::request::Request;
 use pyflagwasm_core::trace::Trace;
 use pyflagwasm_core::verify::verify;
@@ -87,6 +88,11 @@ fn request_area() -> &'static [u8] {
             scratch_layout::REQUEST_SIZE,
         )
     }
+}
+
+fn request_area_mut() -> &'static mut [u8; scratch_layout::REQUEST_SIZE] {
+    // SAFETY: as above; only a batch asks for it, and holds it while it writes one row and nothing reads.
+    unsafe { &mut *addr_of_mut!(SCRATCH.0).cast::<u8>().add(scratch_layout::REQUEST_OFFSET).cast() }
 }
 
 fn scratch() -> lane::Scratch<'static> {
@@ -245,7 +251,7 @@ fn go_on(flag: i32, node: u32, bucket: u64, calls: u64) -> i64 {
     let most = left.min(limits_layout::MAX_STEPS as u32);
     (match ready() {
         Ok((view, request)) => {
-            let mut machine = Machine::new(view, request, None, work());
+            let mut machine = Machine::new(view, request, work());
             let packed = machine.resume(flag as u32, Left { node, bucket, calls }, most);
             let spent = most.wrapping_sub(machine.steps_left());
             *together = together.map(|left| left.wrapping_sub(spent));
@@ -279,20 +285,57 @@ pub extern "C" fn evaluate_many(count: i32) -> i32 {
 pub extern "C" fn explain(flag: i32) -> i64 {
     let mut trace = Trace::new(output_area());
     (match ready() {
-        Ok((view, request)) => Machine::new(view, request, None, work()).explain(flag as u32, &mut trace),
+        Ok((view, request)) => Machine::new(view, request, work()).explain(flag as u32, &mut trace),
         Err(code) => pack_error(code),
     }) as i64
 }
 
-/// Decides one flag for the rows of the batch in the idle region.
+/// Decides the flags of the batch in the idle region for its rows from `first` on, up to `rows`.
 #[no_mangle]
-pub extern "C" fn evaluate_batch(flag: i32, rows: i32) -> i64 {
-    let idle = state().idle;
-    let (came, done) = match ready() {
-        Ok((view, request)) if idle.len >= 8 => {
-            batch::evaluate_batch(view, request, region_bytes_mut(idle), work(), flag as u32, rows as u32)
-        }
-        _ => (status::BAD_BATCH, 0),
+pub extern "C" fn evaluate_batch(first: i32, rows: i32) -> i64 {
+    let (idle, first, rows) = (state().idle, first as u32 as usize, rows as u32 as usize);
+    let region = region_bytes_mut(idle);
+    let parsed = ready().ok().and_then(|(view, request)| {
+        let batch = Batch::parse(region, request.heap.len(), view.slot_count, rows)?;
+        Some((batch, batch.columns(region.get(..batch.output)?, view.slot_count)?))
+    });
+    let (batch, columns) = match parsed {
+        Some(found) => found,
+        None => return i64::from(status::BAD_BATCH),
     };
-    (u64::from(done) << 32 | u64::from(came)) as i64
+    let (bytes, decisions) = region.split_at_mut(batch.output);
+    state().together = Some(u32::MAX);
+    let mut row = first;
+    // One flag that splits one column of texts: the rows need no request, but for those that are unusual.
+    let alone = if batch.count == 1 { batch.flag(bytes, 0) } else { u32::MAX };
+    let split = Split::of(&state().view, &state().lane, alone);
+    let texts = columns.get(split.and_then(|split| batch.texts(&columns, split.slot())).unwrap_or(usize::MAX));
+    while row < rows {
+        let decided = match (&split, texts) {
+            (Some(split), Some(texts)) if texts.has(bytes, row) => {
+                let (at, len) = texts.text(bytes, row);
+                split.decide(len, |from| u32_at(bytes, at.wrapping_add(from)))
+            }
+            _ => None,
+        };
+        let fits = decided.is_some() || batch.fill(&columns, bytes, request_area_mut(), row);
+        for index in 0..batch.count {
+            let packed = match decided {
+                Some(packed) => packed as i64,
+                None if fits => evaluate(batch.flag(bytes, index) as i32),
+                None => pack_error(error_code::BAD_REQUEST) as i64,
+            };
+            let at = index.wrapping_mul(rows).wrapping_add(row).wrapping_mul(8);
+            if let Some(Ok(cell)) = decisions.get_mut(at..at.wrapping_add(8)).map(<&mut [u8; 8]>::try_from) {
+                *cell = packed.to_le_bytes();
+            }
+        }
+        row = row.wrapping_add(1);
+        if u32::MAX.wrapping_sub(state().together.unwrap_or(0)) > limits_layout::MAX_BATCH_STEPS as u32 {
+            break;
+        }
+    }
+    state().together = None;
+    batch.restore(request_area_mut());
+    ((row as u64) << 32 | u64::from(status::OK)) as i64
 }
