@@ -6,6 +6,7 @@ clock of the process, which counts its own work: of one thread that is what the 
 
 from __future__ import annotations
 
+import importlib
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -131,7 +132,7 @@ def subjects(rows: int, few: int) -> Iterator[tuple[str, int, Callable[[], objec
     except ImportError:
         print("pandas is not installed: left out", file=sys.stderr)
     try:
-        from mmh3 import hash as murmur
+        murmur = importlib.import_module("mmh3").hash
 
         def by_hand() -> Any:
             keys = some["targetingKey"].to_pylist()

@@ -194,7 +194,7 @@ def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
         )  # fmt: skip
         peaks.append(int(done.stdout.split()[-1]))
         assert pa.ipc.open_file(tmp_path / "o.arrow").read_all().num_rows == count
-    assert peaks[1] < peaks[0] + 50_000  # kilobytes; the table has 150 MB more
+    assert peaks[1] < peaks[0] + 80_000  # kilobytes; the table has 150 MB more, and allocators keep some
 
 
 def test_a_terminal_of_a_quiet_job_and_a_pipe_see_nothing(tmp_path: Path) -> None:
