@@ -198,3 +198,83 @@ def test_without_a_region_there_is_no_batch(config: CompiledConfig) -> None:
     instance = Instance()
     instance.load(config.ir, config.digest)
     assert instance.evaluate_batch(0, 1) == (_abi.Status.BAD_BATCH, 0)
+
+
+SPLITS: dict[str, Any] = {
+    "flagd": {
+        "flags": {
+            "split": {
+                "state": "ENABLED",
+                "variants": {"a": 1, "b": 2, "c": 3},
+                "defaultVariant": "a",
+                "targeting": {"fractional": [["a", 20], ["b", 30], ["c", 50]]},
+            }
+        }
+    },
+    "eppo": {
+        "createdAt": "2024-01-01T00:00:00Z",
+        "format": "SERVER",
+        "environment": {"name": "Test"},
+        "flags": {
+            "split": {
+                "key": "split",
+                "enabled": True,
+                "variationType": "STRING",
+                "totalShards": 10_000,
+                "variations": {"a": {"key": "a", "value": "a"}, "b": {"key": "b", "value": "b"}},
+                "allocations": [
+                    {
+                        "key": "all",
+                        "rules": [],
+                        "splits": [
+                            {
+                                "variationKey": name,
+                                "shards": [{"salt": "s", "ranges": [{"start": start, "end": start + 5000}]}],
+                            }
+                            for name, start in (("a", 0), ("b", 5000))
+                        ],
+                        "doLog": False,
+                    }
+                ],
+            }
+        },
+    },
+    "unleash": {
+        "version": 2,
+        "features": [
+            {
+                "name": "split",
+                "enabled": True,
+                "strategies": [
+                    {
+                        "name": "flexibleRollout",
+                        "parameters": {"rollout": "40", "stickiness": "userId", "groupId": "g"},
+                    }
+                ],
+            }
+        ],
+    },
+}
+
+
+@pytest.mark.parametrize("dictionary", [False, True])
+@pytest.mark.parametrize("form", SPLITS)
+def test_a_split_of_one_column_is_that_of_single_requests(form: str, dictionary: bool) -> None:
+    config = compile_model(load(SPLITS[form]))
+    instance, encoder, entry = Instance(), Encoder(config), config.flags["split"]
+    instance.load(config.ir, config.digest)
+    random = Random(form)
+    letters = "abé日🙂-0"
+    texts = ["".join(random.choices(letters, k=random.choice([0, 1, 3, 9]))) for _ in range(50)]
+    texts += ["x" * length for length in (*range(40), 254, 255, 256, 300, 4000)] + [f"user-{i}" for i in range(300)]
+    values = [ABSENT if random.random() < 0.1 else text for text in texts]
+    key = "userId" if form == "unleash" else "targetingKey"
+    slot = max(entry.slots, key=lambda slot: "targeting" in config.slots[slot].view or key in config.slots[slot].args)
+    expected = []
+    for value in values:
+        encoder.encode({} if value is ABSENT else {key: value}, entry.slots, instance.scratch, 0)
+        expected.append(instance.evaluate(entry.index))
+    encoder.encode({}, entry.slots, instance.scratch, 0)
+    data, output = batch([entry.index], [Column(slot, values, dictionary=dictionary)], len(values))
+    assert decided(instance, data, output, 1, len(values)) == [expected]
+    assert len({packed & 0xFFFF for packed in expected}) > 1

@@ -30,15 +30,14 @@ _BUCKET_SHIFT: Final = np.uint64(_abi.DECISION_BUCKET_SHIFT)
 _BUCKET_BITS: Final = np.uint64((1 << _abi.DECISION_BUCKET_BITS) - 1)
 _BUCKETED: Final = np.uint64(1 << _abi.DECISION_BUCKETED_SHIFT)
 _INT64: Final = range(-(2**63), 2**63)
-_MOST_HASHED: Final = 48
-"""Ways to end for which a multiplier is looked for that keeps them apart in a small table."""
-_TABLE_BITS: Final = 10
+_FEW: Final = 12
+"""Ways to end for which looking for each of them in all rows is faster than looking each row up."""
 
 
 class Answers:
     """The ways in which one flag ends, numbered in the order in which they were met. Safe from any thread.
 
-    details: of each. type: of the column `value`. variants: the names in the dictionary of `variant`.
+    details: of each. type: of the column `value`. types: of all. variants: the words of the dictionary of `variant`.
     """
 
     def __init__(self, flag: Flag) -> None:
@@ -54,70 +53,95 @@ class Answers:
         self._numbers: dict[int, int] = {}
         self._lock = threading.Lock()
         self._keys = _Keys(())
-        self._tables: dict[str, tuple[int, Any]] = {}
+        self._tables: list[dict[str, Any]] = []
+        self.types: dict[str, pa.DataType] = {
+            "value": self.type,
+            "variant": pa.dictionary(pa.from_numpy_dtype(index_type(len(self.variants))), pa.utf8()),
+            "reason": pa.dictionary(pa.int8(), pa.utf8()),
+            "error_code": pa.dictionary(pa.int8(), pa.utf8()),
+            "bucket": pa.int32(),
+            "rule_index": pa.int32(),
+        }
+        words = {"variant": self.variants, "reason": REASONS, "error_code": ERRORS}
+        self._words = {name: pa.array(map(_utf8, each), pa.utf8()) for name, each in words.items()}
 
     def __getstate__(self) -> None:
         raise TypeError("the answers of a flag belong to one process")
 
     # ------------------------------------------------------------ codes
 
-    def codes(self, packed: Packed) -> Codes:
-        """The number of each decision's way to end."""
+    def codes(self, packed: Packed) -> tuple[Codes, list[int]]:
+        """The number of each decision's way to end, and how often there is each."""
         answers = packed & _MASK
         while True:
-            codes = self._keys.codes(answers)
-            if codes is not None:
-                return codes
+            found = self._keys.codes(answers)
+            if found is not None:
+                return found
             self._meet(np.unique(answers))
 
     def _meet(self, answers: Packed) -> None:
         with self._lock:
             for answer in answers.tolist():
                 if answer not in self._numbers:
-                    details = self.flag.outcome(answer).details
+                    self._tables.append(self._cells(self.flag.outcome(answer).details))
                     self._numbers[answer] = len(self.details)
-                    self.details.append(details)
+                    self.details.append(self.flag.outcome(answer).details)
             self._keys = _Keys(tuple(self._numbers))
+
+    def _cells(self, details: EvaluationDetails) -> dict[str, Any]:
+        """What each column has for one way to end, the words of dictionaries by their number; None for null."""
+        code = details.error_code
+        return {
+            "value": _cell(details.value, self.type, self._json),
+            "variant": None if details.variant is None else self._places[details.variant],
+            "reason": REASONS.index(str(details.reason)),
+            "error_code": None if code is None else ERRORS.index(str(code)),
+            "rule_index": details.rule_index,
+        }
 
     # ------------------------------------------------------------ arrays
 
-    def array(self, output: str, codes: Codes, buckets: np.ndarray[Any, Any] | None) -> pa.Array:
-        """One column of the output. buckets: as `bucket`, where that is wanted."""
-        if output == "bucket":
-            assert buckets is not None
+    def array(self, output: str, codes: Codes, counts: Sequence[int], buckets: Codes | None) -> pa.Array:
+        """One column of the output. counts: of the codes. buckets: as `bucket`, where that is wanted."""
+        rows, kind = len(codes), self.types[output]
+        if buckets is not None:
             return pa.array(buckets, mask=buckets < 0)
-        values, absent = self._table(output)
-        found = values[codes] if isinstance(values, np.ndarray) else values.take(pa.array(codes))
-        if not isinstance(found, np.ndarray):
-            return found
-        mask = None if absent is None else absent[codes]
-        array = pa.array(found, mask=mask)
-        words = {"variant": self.variants, "reason": REASONS, "error_code": ERRORS}.get(output)
-        return array if words is None else pa.DictionaryArray.from_arrays(array, pa.array(map(_utf8, words), pa.utf8()))
+        # what does not occur does not count, and is often all but one
+        cells = [self._tables[code][output] if count else None for code, count in enumerate(counts)]
+        if output == "value" and pa.types.is_string(kind):
+            return pa.array(cells, kind).take(pa.array(codes))
+        present = [code for code, count in enumerate(counts) if count]
+        validity, nulls = None, sum(counts[code] for code in present if cells[code] is None)
+        if nulls:
+            validity = pa.py_buffer(_bits(codes, [cell is not None for cell in cells], rows))
+        plain = kind.index_type if pa.types.is_dictionary(kind) else kind
+        filled = [0 if cell is None else cell for cell in cells]
+        if pa.types.is_boolean(plain):
+            data = _bits(codes, filled, rows)
+        elif len({filled[code] for code in present}) <= 1:
+            data = np.full(rows, filled[present[0]] if present else 0, plain.to_pandas_dtype())
+        else:
+            data = _picked(codes, filled, np.dtype(plain.to_pandas_dtype()))
+        array = pa.Array.from_buffers(plain, rows, [validity, pa.py_buffer(data)], nulls)
+        words = self._words.get(output)
+        return array if words is None else pa.DictionaryArray.from_arrays(array, words, safe=False)
 
-    def _table(self, output: str) -> tuple[Any, Any]:
-        """For each code the value of an output: as numpy's array and where it is null, or as Arrow's array."""
-        count = len(self.details)
-        known = self._tables.get(output)
-        if known is None or known[0] != count:
-            known = self._tables[output] = count, self._tabled(output, self.details[:count])
-        return known[1]
 
-    def _tabled(self, output: str, details: Sequence[EvaluationDetails]) -> tuple[Any, Any]:
-        if output == "value":
-            values = [_cell(each.value, self.type, self._json) for each in details]
-            if pa.types.is_string(self.type):
-                return pa.array(values, self.type), None
-            return _numbered(values, np.dtype(self.type.to_pandas_dtype()))
-        if output == "variant":
-            places = [None if each.variant is None else self._places[each.variant] for each in details]
-            return _numbered(places, index_type(len(self.variants)))
-        if output == "reason":
-            return _numbered([REASONS.index(str(each.reason)) for each in details], np.dtype(np.int8))
-        if output == "error_code":
-            codes = [None if each.error_code is None else ERRORS.index(str(each.error_code)) for each in details]
-            return _numbered(codes, np.dtype(np.int8))
-        return _numbered([each.rule_index for each in details], np.dtype(np.int32))
+def _picked(codes: Codes, cells: Sequence[Any], dtype: np.dtype[Any]) -> Any:
+    """The cell of each code. Bytes are translated by a table, which is by far the fastest way."""
+    table = np.array(cells, dtype)
+    if dtype.itemsize == 1 and codes.dtype == np.uint8:
+        return codes.tobytes().translate(table.tobytes().ljust(256, b"\0"))
+    return table.take(codes.astype(np.intp))
+
+
+def _bits(codes: Codes, cells: Sequence[Any], rows: int) -> Any:
+    """A bit for each row."""
+    if all(cells) or not any(cells):
+        return bytes([255 if cells and cells[0] else 0]) * (-(-rows // 8) or 1)
+    return np.packbits(
+        np.frombuffer(_picked(codes, list(map(bool, cells)), np.dtype(np.bool_)), np.bool_), bitorder="little"
+    )
 
 
 def buckets(packed: Packed) -> np.ndarray[Any, np.dtype[np.int32]]:
@@ -128,36 +152,31 @@ def buckets(packed: Packed) -> np.ndarray[Any, np.dtype[np.int32]]:
 
 
 class _Keys:
-    """Decisions to their numbers, by a table in which no two of them share a place."""
+    """Decisions to their numbers."""
 
     def __init__(self, keys: Sequence[int]) -> None:
-        self._order: Any = None
-        self.type: Any = np.uint8 if len(keys) < 256 else np.uint16 if len(keys) < 65536 else np.uint32
-        if len(keys) > _MOST_HASHED:
-            order = sorted(range(len(keys)), key=lambda number: keys[number])
-            self._keys = np.array([keys[number] for number in order], np.uint64)
-            self._order = np.array(order, self.type)
-            return
-        wanted = np.array(keys, np.uint64)
-        self._shift = np.uint64(64 - _TABLE_BITS)
-        for odd in range(1, 1 << 20, 2):
-            self._multiplier = np.uint64(0x9E3779B97F4A7C15 * odd & 0xFFFFFFFFFFFFFFFF)
-            places = wanted * self._multiplier >> self._shift
-            if len(set(places.tolist())) == len(keys):
-                break
-        self._keys = np.full(1 << _TABLE_BITS, ANSWER_MASK + 1, np.uint64)  # no decision
-        self._numbers = np.zeros(1 << _TABLE_BITS, self.type)
-        self._keys[places], self._numbers[places] = wanted, np.arange(len(keys), dtype=self.type)
+        self._type: Any = np.uint8 if len(keys) <= 256 else np.uint16 if len(keys) <= 65536 else np.uint32
+        self._few = [np.uint64(key) for key in keys] if len(keys) <= _FEW else None
+        order = sorted(range(len(keys)), key=lambda number: keys[number])
+        self._keys = np.array([keys[number] for number in order], np.uint64)
+        self._order = np.array(order, self._type)
 
-    def codes(self, answers: Packed) -> Codes | None:
-        """The numbers; None if there is one that is new."""
-        if self._order is not None:
+    def codes(self, answers: Packed) -> tuple[Codes, list[int]] | None:
+        """The numbers, and how often there is each; None if there is a decision that is new."""
+        if self._few is None:
             places = np.minimum(np.searchsorted(self._keys, answers), len(self._keys) - 1)
-            return self._order[places] if (self._keys[places] == answers).all() else None
-        places = answers * self._multiplier
-        places >>= self._shift
-        index = places.view(np.int64)
-        return self._numbers[index] if (self._keys[index] == answers).all() else None
+            if not (self._keys[places] == answers).all():
+                return None
+            found = self._order[places]
+            return found, np.bincount(found, minlength=len(self._keys)).tolist()
+        counts: list[int] = []
+        codes: np.ndarray[Any, np.dtype[np.uint8]] = np.zeros(len(answers), np.uint8)
+        for number, key in enumerate(self._few):
+            same = answers == key
+            counts.append(int(np.count_nonzero(same)))
+            if number:
+                np.bitwise_or(codes, same.view(np.uint8) * np.uint8(number), out=codes)
+        return (codes, counts) if sum(counts) == len(answers) else None
 
 
 # ---------------------------------------------------------------- types of Arrow
@@ -166,15 +185,6 @@ class _Keys:
 def index_type(words: int) -> np.dtype[Any]:
     """The type of the indices of a dictionary of so many words."""
     return np.dtype(np.int8 if words <= 128 else np.int16 if words <= 32768 else np.int32)
-
-
-def output_type(answers: Answers, output: str) -> pa.DataType:
-    """The type of one column of the output."""
-    if output == "value":
-        return answers.type
-    if output == "variant":
-        return pa.dictionary(pa.from_numpy_dtype(index_type(len(answers.variants))), pa.utf8())
-    return pa.int32() if output in ("bucket", "rule_index") else pa.dictionary(pa.int8(), pa.utf8())
 
 
 def value_type(values: Sequence[Any], declared: str | None) -> pa.DataType:
@@ -210,9 +220,3 @@ def _cell(value: Any, kind: pa.DataType, as_json: bool) -> Any:
 def _utf8(text: str) -> str:
     """The text; what has no UTF-8, a lone surrogate, as a question mark."""
     return text.encode("utf-8", "replace").decode()
-
-
-def _numbered(values: Sequence[Any], dtype: np.dtype[Any]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any] | None]:
-    absent = np.array([value is None for value in values], np.bool_)
-    filled = np.array([0 if value is None else value for value in values], dtype)
-    return filled, absent if absent.any() else None

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -118,11 +119,13 @@ class Attributes:
 
     # ------------------------------------------------------------ contexts
 
-    def contexts(self, batch: pa.RecordBatch, columns: Sequence[int]) -> list[dict[str, Any]]:
-        """The contexts of all rows, with what is in these columns."""
+    def contexts(
+        self, batch: pa.RecordBatch, columns: Sequence[int], rows: np.ndarray[Any, Any] | None = None
+    ) -> list[dict[str, Any]]:
+        """The contexts of some rows, or of all, with what is in these columns."""
         wanted = set(columns)
-        values = {column: layers.pythonic(batch.column(column)) for column in wanted}
-        found: list[dict[str, Any]] = [{} for _ in range(batch.num_rows)]
+        values = {column: _values(batch.column(column), rows) for column in wanted}
+        found: list[dict[str, Any]] = [{} for _ in range(batch.num_rows if rows is None else len(rows))]
         for name, column in self.flat.items():
             if column in wanted:
                 for context, value in zip(found, values[column], strict=True):
@@ -136,6 +139,15 @@ class Attributes:
                     if value is not MISSING:
                         _put(context, parts, value)
         return found
+
+
+def _values(array: pa.Array, rows: np.ndarray[Any, Any] | None) -> list[Any]:
+    if rows is None:
+        return layers.pythonic(array)
+    try:
+        return layers.pythonic(array.take(pa.array(rows)))
+    except pa.ArrowNotImplementedError:  # there are types of which Arrow cannot pick values
+        return [layers.pythonic(array.slice(int(row), 1))[0] for row in rows]
 
 
 def _put(context: dict[str, Any], parts: tuple[str, ...], value: Any) -> None:

@@ -22,6 +22,7 @@ from ..runtime.instance import Instance
 from ..types import ErrorCode
 from . import columns
 from .attributes import Attributes
+from .inputs import readable
 from .layers import Layers, Rows, joined, some
 from .slots import SlotPlan
 
@@ -102,7 +103,7 @@ class Engine:
 
     def decide(self, plan: Plan, batch: pa.RecordBatch, sink: Sink) -> None:
         """Decide all flags of the plan for all rows. Raises GuestTrapError if the core traps."""
-        rows = batch.num_rows
+        rows, batch = batch.num_rows, readable(batch, plan.columns)
         found = {number: each.layers(batch) for number, each in plan.varying.items()}
         written = {number: _columns(each) for number, each in found.items()}
         widths = {number: len(each) for number, each in written.items()}
@@ -157,7 +158,7 @@ class Engine:
         scratch, now = self.instance.scratch, plan.now_us.to_bytes(8, "little", signed=True)
         for first in range(0, len(marked), _SINGLY):
             here = marked[first : first + _SINGLY]
-            contexts = plan.attributes.contexts(batch.take(pa.array(here + start)), plan.columns)
+            contexts = plan.attributes.contexts(batch, plan.columns, here + start)
             for row, context in zip(here, contexts, strict=True):
                 breathe()
                 encoded = Encoded(selection, context, plan.now_us)

@@ -29,7 +29,7 @@ from .answers import OUTPUTS, Answers
 from .attributes import Attributes, no_column
 from .engine import Engine, Packed, Plan
 from .freezing import frozen, thawed
-from .inputs import ArrowInput, opened, sliced
+from .inputs import ArrowInput, opened, readable_schema, sliced
 from .summary import FlagSummary, Summary
 
 CHUNK_ROWS: Final = 65_536
@@ -200,7 +200,7 @@ class BulkEvaluator:
         self._plan(input_schema)
         fields = [input_schema.field(name) for name in self._kept(input_schema)]
         for answer in self._answers:
-            fields += [pa.field(f"{answer.key}.{each}", answers.output_type(answer, each)) for each in self._outputs]
+            fields += [pa.field(f"{answer.key}.{each}", answer.types[each]) for each in self._outputs]
         return pa.schema(fields, self.metadata)
 
     def _kept(self, schema: pa.Schema) -> Sequence[str]:
@@ -257,7 +257,7 @@ class BulkEvaluator:
         plan = self._plans.get(key)
         if plan is None:
             flags = [self._generation.flags[each] for each in self.flag_keys]
-            plan = Plan(self._generation, flags, Attributes(schema, self._columns), self._now_us)
+            plan = Plan(self._generation, flags, Attributes(readable_schema(schema), self._columns), self._now_us)
             self._plans[key] = plan
         return plan
 
@@ -280,43 +280,24 @@ class BulkEvaluator:
 
     def _one(self, schema: pa.Schema, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The output for one batch."""
-        plan = self._plan(batch.schema)
-        rows = batch.num_rows
-        codes: list[Any] = [None] * len(self._answers)
-        bucketed = "bucket" in self._outputs
-        buckets: list[Any] = [None] * len(self._answers)
+        plan, rows, bucketed = self._plan(batch.schema), batch.num_rows, "bucket" in self._outputs
+        found = [_Found() for _ in self._answers]
 
         def sink(number: int, start: int, packed: Packed) -> None:
-            found = self._answers[number].codes(packed)
-            if len(packed) == rows:
-                codes[number] = found
-            else:
-                whole = codes[number]
-                if whole is None:
-                    whole = codes[number] = np.zeros(rows, np.uint32)
-                whole[start : start + len(packed)] = found
-            if bucketed:
-                if buckets[number] is None:
-                    buckets[number] = np.zeros(rows, np.int32)
-                buckets[number][start : start + len(packed)] = answers.buckets(packed)
+            codes, counts = self._answers[number].codes(packed)
+            found[number].add(rows, start, codes, counts, answers.buckets(packed) if bucketed else None)
 
         if rows:
             self._decide(plan, batch, sink)
         arrays = [batch.column(batch.schema.get_field_index(name)) for name in self._kept(batch.schema)]
-        for number, answer in enumerate(self._answers):
-            own = np.zeros(0, np.uint8) if codes[number] is None else codes[number]
-            place = buckets[number] if rows else np.zeros(0, np.int32)
-            arrays += [answer.array(output, own, place) for output in self._outputs]
-            self._count(number, own)
-        return pa.RecordBatch.from_arrays(arrays, schema=schema)
-
-    def _count(self, number: int, codes: np.ndarray[Any, Any]) -> None:
-        counted = np.bincount(codes).tolist()
+        for each, answer in zip(found, self._answers, strict=True):
+            for output in self._outputs:
+                place = each.buckets if output == "bucket" else None
+                arrays.append(answer.array(output, each.codes, each.counts, place))
         with self._lock:
-            counts = self._counts[number]
-            counts += [0] * (len(counted) - len(counts))
-            for code, count in enumerate(counted):
-                counts[code] += count
+            for total, each in zip(self._counts, found, strict=True):
+                _add(total, each.counts)
+        return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
     def _decide(self, plan: Plan, batch: pa.RecordBatch, sink: Any) -> None:
         if self._closed:
@@ -339,6 +320,39 @@ class BulkEvaluator:
             return Engine(self._generation)
         except ConfigError as error:
             raise GuestError(str(error)) from error
+
+
+class _Found:
+    """The codes of one flag for a batch, put together from the pieces in which it was evaluated."""
+
+    __slots__ = ("buckets", "codes", "counts")
+
+    def __init__(self) -> None:
+        self.codes = np.zeros(0, np.uint8)
+        self.buckets: np.ndarray[Any, Any] = np.zeros(0, np.int32)
+        self.counts: list[int] = []
+
+    def add(self, rows: int, start: int, codes: Any, counts: list[int], buckets: np.ndarray[Any, Any] | None) -> None:
+        _add(self.counts, counts)
+        stop = start + len(codes)
+        if len(codes) == rows:
+            self.codes = codes
+        else:
+            if len(self.codes) < rows:
+                self.codes = np.zeros(rows, codes.dtype)
+            elif self.codes.dtype.itemsize < codes.dtype.itemsize:  # there came so many that they need more bytes
+                self.codes = self.codes.astype(codes.dtype)
+            self.codes[start:stop] = codes
+        if buckets is not None:
+            if len(self.buckets) < rows:
+                self.buckets = np.zeros(rows, np.int32)
+            self.buckets[start:stop] = buckets
+
+
+def _add(total: list[int], more: Sequence[int]) -> None:
+    total += [0] * (len(more) - len(total))
+    for number, count in enumerate(more):
+        total[number] += count
 
 
 def _chosen(what: str, wanted: Iterable[str] | str, known: Sequence[str]) -> tuple[str, ...]:

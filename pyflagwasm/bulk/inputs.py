@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, TypeAlias
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 ArrowInput: TypeAlias = Any
 """An object with `__arrow_c_stream__` or `__arrow_c_array__` (pyarrow, Polars, pandas, DuckDB, ...), a LazyFrame, or a
@@ -51,3 +52,39 @@ def _whole(table: pa.Table, rows: int) -> list[pa.RecordBatch]:
     if len(batches) > 1 and table.num_rows < len(batches) * rows // _LITTLE:
         batches = table.combine_chunks().to_batches()
     return batches
+
+
+# ---------------------------------------------------------------- types that Arrow can compute with
+
+
+def readable_schema(schema: pa.Schema) -> pa.Schema:
+    """The schema of what `readable` gives for all columns."""
+    return pa.schema([field.with_type(_readable(field.type)) for field in schema])
+
+
+def readable(batch: pa.RecordBatch, columns: Sequence[int]) -> pa.RecordBatch:
+    """The batch with these columns in types of which Arrow can pick and compare values: it often knows no views."""
+    arrays = batch.columns
+    for column in columns:
+        array, kind = arrays[column], _readable(batch.schema.field(column).type)
+        if kind == array.type:
+            continue
+        if pa.types.is_dictionary(kind):
+            arrays[column] = pa.DictionaryArray.from_arrays(array.indices, array.dictionary.cast(kind.value_type))
+        else:
+            arrays[column] = pc.run_end_decode(array) if _is_encoded(array.type) else array.cast(kind)
+    return pa.RecordBatch.from_arrays(arrays, batch.schema.names)
+
+
+def _readable(kind: pa.DataType) -> pa.DataType:
+    if isinstance(kind, pa.BaseExtensionType):
+        return kind
+    if pa.types.is_dictionary(kind):
+        return pa.dictionary(kind.index_type, _readable(kind.value_type), kind.ordered)
+    if _is_encoded(kind):
+        return kind.value_type
+    return {"string_view": pa.large_string(), "binary_view": pa.large_binary()}.get(str(kind), kind)
+
+
+def _is_encoded(kind: pa.DataType) -> bool:
+    return bool(getattr(pa.types, "is_run_end_encoded", lambda of: False)(kind))

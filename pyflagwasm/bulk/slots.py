@@ -189,7 +189,8 @@ class SlotPlan:
             return found
         if not views.draws(self.slot) and self._alone():
             return _repeated(layers.by_kind([self._value({})]), absent).over(found)  # there is nothing else to look at
-        return layers.scattered(self._called(batch.filter(pa.array(absent))), absent).over(found)
+        rows = np.flatnonzero(absent)
+        return layers.scattered(self._by_row(batch, rows), absent).over(found)
 
     def _alone(self) -> bool:
         """Whether the view looks at nothing but what is taken."""
@@ -199,15 +200,13 @@ class SlotPlan:
     def _called(self, batch: pa.RecordBatch) -> Layers:
         """By calling the view."""
         if not self._memo:
-            contexts = self.attributes.contexts(batch, self.columns)
-            return layers.by_kind([self._value(context) for context in contexts])
+            return self._by_row(batch)
         array = batch.column(self.columns[0])
         if not pa.types.is_dictionary(array.type):
             try:
                 array = layers.in_python(array).dictionary_encode()
             except (pa.ArrowNotImplementedError, pa.ArrowInvalid, pa.ArrowTypeError, AttributeError):
-                contexts = self.attributes.contexts(batch, self.columns)
-                return layers.by_kind([self._value(context) for context in contexts])
+                return self._by_row(batch)
         schema = pa.schema([batch.schema.field(self.columns[0]).with_type(array.dictionary.type)])
         words = pa.RecordBatch.from_arrays([array.dictionary], schema=schema)
         alone = self.attributes.alone(self.columns[0], schema)
@@ -216,6 +215,10 @@ class SlotPlan:
         indices = array.indices.fill_null(len(array.dictionary)) if array.null_count else array.indices
         found = layers.by_kind(values)
         return _picked(found, indices)
+
+    def _by_row(self, batch: pa.RecordBatch, rows: np.ndarray[Any, Any] | None = None) -> Layers:
+        contexts = self.attributes.contexts(batch, self.columns, rows)
+        return layers.by_kind([self._value(context) for context in contexts])
 
     def _value(self, context: dict[str, Any]) -> Any:
         breathe()

@@ -4,9 +4,7 @@
 //! What the columns do not carry stays as the host has written it.
 
 use crate::abi::{kind, limits_layout, request_layout as layout, scratch_layout, value_at};
-use crate::config::View;
-use crate::read::{array, put, slice, u16_at, u32_at, u64_at};
-use crate::request::Request;
+use crate::read::{array, put, slice, u32_at, u64_at};
 
 const HEADER: usize = 16;
 const RECORD: usize = 24;
@@ -41,10 +39,31 @@ pub struct Column {
     indices: usize,
 }
 
+impl Column {
+    /// Whether the column says something of a row.
+    #[inline(always)]
+    pub fn has(&self, region: &[u8], row: usize) -> bool {
+        self.validity == 0 || bit(region, self.validity, row.wrapping_add(usize::from(self.how & 7)))
+    }
+
+    /// Where the text of a row lies, and its length; more than anything has if it has none.
+    #[inline(always)]
+    pub fn text(&self, region: &[u8], row: usize) -> (usize, usize) {
+        let mut index = row;
+        if self.how & DICTIONARY != 0 {
+            index = u32_at(region, self.indices.wrapping_add(row.wrapping_mul(4))) as usize;
+        }
+        let ends = u64_at(region, self.offsets.wrapping_add(index.wrapping_mul(4)));
+        let (from, to) = (ends as u32, (ends >> 32) as u32);
+        // backwards it is longer than any request
+        ((self.data as u32).wrapping_add(from) as usize, to.wrapping_sub(from) as usize)
+    }
+}
+
 impl Batch {
-    /// The batch in `region`, with room for the decisions of `rows` rows, on top of a canonical request. None if it
-    /// cannot be.
-    pub fn parse(region: &[u8], area: &[u8], view: &View<'_>, rows: usize) -> Option<Batch> {
+    /// The batch in `region`, with room for the decisions of `rows` rows, on top of a request with a heap of this size.
+    /// None if it cannot be.
+    pub fn parse(region: &[u8], heap_size: usize, slot_count: u32, rows: usize) -> Option<Batch> {
         let (columns, count) = (u32_at(region, 0) as usize, u32_at(region, 4) as usize);
         let output = u32_at(region, 8) as usize;
         if columns > limits_layout::MAX_COLUMNS || count == 0 || count > limits_layout::MAX_MANY {
@@ -56,19 +75,8 @@ impl Batch {
         if output < end || output % 8 != 0 || rows.checked_mul(count)? > room {
             return None;
         }
-        let heap_size = Request::parse(area, view.slot_count)?.heap.len();
-        let heap_field = layout::SLOTS.wrapping_add((view.slot_count as usize).wrapping_mul(value_at::SIZE));
-        let batch = Batch { columns, flags: HEADER, records, output, count, heap_field, heap_size };
-        let good = |column: usize| {
-            let record = batch.record(region, column);
-            let carried = record.get(2).copied().unwrap_or(kind::MISSING);
-            u32::from(u16_at(record, 0)) < view.slot_count && (kind::NULL..=kind::TEXT).contains(&carried)
-        };
-        if (0..columns).all(good) {
-            Some(batch)
-        } else {
-            None
-        }
+        let heap_field = layout::SLOTS.wrapping_add((slot_count as usize).wrapping_mul(value_at::SIZE));
+        Some(Batch { columns, flags: HEADER, records, output, count, heap_field, heap_size })
     }
 
     #[inline(always)]
@@ -82,15 +90,19 @@ impl Batch {
         u32_at(region, self.flags.wrapping_add(index.wrapping_mul(4)))
     }
 
-    /// What the records say, read once.
-    pub fn columns(&self, region: &[u8]) -> [Column; limits_layout::MAX_COLUMNS] {
+    /// What the records say, read once. None if there is one that cannot be.
+    pub fn columns(&self, region: &[u8], slot_count: u32) -> Option<[Column; limits_layout::MAX_COLUMNS]> {
         let mut columns = [Column::default(); limits_layout::MAX_COLUMNS];
         for (index, column) in columns.iter_mut().take(self.columns).enumerate() {
             let record = self.record(region, index);
             let head = u32_at(record, 0);
+            let kind = (head >> 16) as u8;
+            if head & 0xFFFF >= slot_count || !(kind::NULL..=kind::TEXT).contains(&kind) {
+                return None;
+            }
             *column = Column {
                 slot: layout::SLOTS.wrapping_add((head & 0xFFFF) as usize * value_at::SIZE),
-                kind: (head >> 16) as u8,
+                kind,
                 how: (head >> 24) as u8,
                 data: u32_at(record, 4) as usize,
                 offsets: u32_at(record, 8) as usize,
@@ -98,7 +110,7 @@ impl Batch {
                 indices: u32_at(record, 16) as usize,
             };
         }
-        columns
+        Some(columns)
     }
 
     /// Writes a row into the request. False if its texts do not fit.
@@ -114,24 +126,15 @@ impl Batch {
         let mut used = self.heap_size;
         for column in columns.iter().take(self.columns) {
             let how = column.how;
-            let validity = column.validity;
-            let present = validity == 0 || bit(region, validity, row.wrapping_add(usize::from(how & 7)));
-            let (word, bits) = if !present {
+            let (word, bits) = if !column.has(region, row) {
                 if how & FURTHER != 0 {
                     continue;
                 }
                 (u64::from(kind::MISSING), 0)
             } else if column.kind == kind::TEXT {
-                let mut index = row;
-                if how & DICTIONARY != 0 {
-                    index = u32_at(region, column.indices.wrapping_add(row.wrapping_mul(4))) as usize;
-                }
-                let ends = u64_at(region, column.offsets.wrapping_add(index.wrapping_mul(4)));
-                let (from, to) = (ends as u32, (ends >> 32) as u32);
-                let len = to.wrapping_sub(from) as usize;
-                let text = (column.data as u32).wrapping_add(from) as usize;
+                let (text, len) = column.text(region, row);
                 let place = heap.wrapping_add(used);
-                if to < from || len > area.len().saturating_sub(place) || !copied(region, text, area, place, len) {
+                if len > area.len().saturating_sub(place) || !copied(region, text, area, place, len) {
                     return false;
                 }
                 let bits = used as u64;
@@ -159,6 +162,20 @@ impl Batch {
             *length = (used as u32).to_le_bytes();
         }
         true
+    }
+
+    /// The column of texts that alone carries the slot at this place of the request.
+    pub fn texts(&self, columns: &[Column; limits_layout::MAX_COLUMNS], slot: usize) -> Option<usize> {
+        let mut found = None;
+        for (index, column) in columns.iter().take(self.columns).enumerate() {
+            if column.slot == slot {
+                if column.kind != kind::TEXT || found.is_some() {
+                    return None;
+                }
+                found = Some(index);
+            }
+        }
+        found
     }
 
     /// Leaves the heap of the request as long as it was.

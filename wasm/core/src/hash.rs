@@ -109,7 +109,7 @@ impl Murmur3 {
 
     /// Four bytes at once, at any position.
     #[inline(always)]
-    fn push_word(&mut self, word: u32) {
+    pub fn push_word(&mut self, word: u32) {
         let both = u64::from(self.tail) | u64::from(word) << ((self.len & 3) * 8);
         self.hash = mix(self.hash, both as u32);
         self.tail = (both >> 32) as u32;
@@ -124,8 +124,14 @@ impl Murmur3 {
             word >>= 32;
             count = count.wrapping_sub(4);
         }
+        self.push_few(word as u32, count);
+    }
+
+    /// As `push_part`, for a `count` of 0 to 3.
+    #[inline(always)]
+    pub fn push_few(&mut self, word: u32, count: u32) {
         let waiting = self.len & 3;
-        let both = u64::from(self.tail) | word << (waiting * 8);
+        let both = u64::from(self.tail) | u64::from(word) << (waiting * 8);
         self.len = self.len.wrapping_add(count);
         self.tail = both as u32;
         if waiting.wrapping_add(count) >= 4 {

@@ -8,6 +8,7 @@
 //! The lane takes at most `MOST_NODES` nodes and looks at texts of at most 255 bytes, at `MOST_MEMBERS` bounds or segments,
 //! at `MOST_PLACES` places of a table. That bounds its work, far below the budget of steps, so it counts none.
 
+mod column;
 mod prepare;
 mod row;
 pub mod words;
@@ -23,6 +24,7 @@ use crate::read::{slice, u32_at, u64_at};
 use crate::request::{HEADER, TABLE};
 use crate::text;
 use crate::value::{satisfies, Value};
+pub use column::Split;
 pub use prepare::{prepare, rows};
 pub use row::Row;
 use row::{how, op, EXACT, MOST_PLACES, STRICT, TYPED};
@@ -37,6 +39,8 @@ pub(crate) const MOST_STEPS: u32 = MOST_NODES * 96;
 /// The bits of a value's first word that are the kind alone if it is a text in the request of at most 255 bytes.
 const SHORT_TEXT: u64 = 0xFFFF_FF00_0000_FFFF;
 const LOW: u64 = 0xFFFF_FFFF;
+/// Bytes of the longest text that the lane looks at.
+const LONGEST: usize = 255;
 
 /// The prepared form of one configuration.
 #[derive(Clone, Copy)]

@@ -12,8 +12,9 @@ use core::ptr::{addr_of, addr_of_mut};
 use pyflagwasm_core::abi::{error_code, limits_layout, scratch_layout, status, FINGERPRINT};
 use pyflagwasm_core::batch::Batch;
 use pyflagwasm_core::config::View;
-use pyflagwasm_core::lane::{self, Lane, Left, Row};
+use pyflagwasm_core::lane::{self, Lane, Left, Row, Split};
 use pyflagwasm_core::machine::{pack_error, Machine};
+use pyflagwasm_core::read::u32_at;
 use pyflagwasm_core::request::Request;
 use pyflagwasm_core::trace::Trace;
 use pyflagwasm_core::verify::verify;
@@ -294,25 +295,35 @@ pub extern "C" fn explain(flag: i32) -> i64 {
 pub extern "C" fn evaluate_batch(first: i32, rows: i32) -> i64 {
     let (idle, first, rows) = (state().idle, first as u32 as usize, rows as u32 as usize);
     let region = region_bytes_mut(idle);
-    let parsed = match ready() {
-        Ok((view, _)) => Batch::parse(region, request_area(), view, rows),
-        Err(_) => None,
-    };
-    let batch = match parsed {
-        Some(batch) => batch,
+    let parsed = ready().ok().and_then(|(view, request)| {
+        let batch = Batch::parse(region, request.heap.len(), view.slot_count, rows)?;
+        Some((batch, batch.columns(region.get(..batch.output)?, view.slot_count)?))
+    });
+    let (batch, columns) = match parsed {
+        Some(found) => found,
         None => return i64::from(status::BAD_BATCH),
     };
     let (bytes, decisions) = region.split_at_mut(batch.output);
-    let columns = batch.columns(bytes);
     state().together = Some(u32::MAX);
     let mut row = first;
+    // One flag that splits one column of texts: the rows need no request, but for those that are unusual.
+    let alone = if batch.count == 1 { batch.flag(bytes, 0) } else { u32::MAX };
+    let split = Split::of(&state().view, &state().lane, alone);
+    let texts = columns.get(split.and_then(|split| batch.texts(&columns, split.slot())).unwrap_or(usize::MAX));
     while row < rows {
-        let fits = batch.fill(&columns, bytes, request_area_mut(), row);
+        let decided = match (&split, texts) {
+            (Some(split), Some(texts)) if texts.has(bytes, row) => {
+                let (at, len) = texts.text(bytes, row);
+                split.decide(len, |from| u32_at(bytes, at.wrapping_add(from)))
+            }
+            _ => None,
+        };
+        let fits = decided.is_some() || batch.fill(&columns, bytes, request_area_mut(), row);
         for index in 0..batch.count {
-            let packed = if fits {
-                evaluate(batch.flag(bytes, index) as i32)
-            } else {
-                pack_error(error_code::BAD_REQUEST) as i64
+            let packed = match decided {
+                Some(packed) => packed as i64,
+                None if fits => evaluate(batch.flag(bytes, index) as i32),
+                None => pack_error(error_code::BAD_REQUEST) as i64,
             };
             let at = index.wrapping_mul(rows).wrapping_add(row).wrapping_mul(8);
             if let Some(Ok(cell)) = decisions.get_mut(at..at.wrapping_add(8)).map(<&mut [u8; 8]>::try_from) {

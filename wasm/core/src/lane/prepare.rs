@@ -4,7 +4,7 @@
 //! else becomes LEAVE. The work is bounded by the nodes and by the room: a table takes its room before it is filled.
 
 use super::row::{how, op as prepared, Row, EXACT, MOST_MEMBERS, MOST_PLACES, STRICT, TYPED};
-use super::{words, Lane};
+use super::{words, Lane, LONGEST};
 use crate::abi::{
     bucket_at, decision_layout, encoding, error_code, hash_algorithm, kind, node_at, op, order, part_at, part_kind,
     reason, request_layout, value_at, version_dialect,
@@ -15,8 +15,6 @@ use crate::machine::pack;
 use crate::read::{array, slice, u32_at, u64_at};
 use crate::value::Value;
 
-/// Bytes of a constant text that a lane looks at; longer ones equal no text that it takes.
-const LONGEST: usize = 255;
 /// Members of a list in any order.
 const MOST_UNSORTED: u32 = 64;
 /// Bytes of the literal in front of a bucket's slot.
