@@ -7,6 +7,8 @@ Needs an interpreter with pyflagwasm[spark], and Java. test_spark.py runs it and
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import sys
 import tempfile
@@ -57,6 +59,9 @@ def types(spark: Any) -> str:
     there, here = (str(frame.drop("name").toArrow().to_pylist()) for frame in (kept, people))
     assert there == here  # as text: a NaN is not equal to itself, and `name` has no UTF-8
     more = evaluate(people, CONFIG, ["button"], outputs=["bucket", "rule_index"], keep=["born", "id"])
+    plan = more._jdf.queryExecution().optimizedPlan().toString()
+    assert "user-" in plan
+    assert "timestamp_seconds" not in plan, "a column travels that nobody wants"
     assert more.columns == ["born", "id", "button.bucket", "button.rule_index"]
     bucketed = [row["button.bucket"] for row in more.collect()]
     assert {row is None or 0 <= row < 100_000 for row in bucketed} == {True}
@@ -298,11 +303,26 @@ def memory(spark: Any) -> str:
     return f"{max(grown.values())} KiB after 90% of the rows, of {max(map(max, seen.values())) >> 10} MiB"
 
 
+def page(spark: Any) -> str:
+    """What docs/bulk.md says of Spark: its blocks, in order, with a session at hand."""
+    from pages import DOCS, blocks, check_printed, written
+
+    found, space = blocks(DOCS / "bulk.md"), {"spark": spark}
+    written(blocks(DOCS / "quickstart.md"), Path())
+    program = [block for block in found if (block.kind, block.name) == ("python", "spark")]
+    for block in program:
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out):
+            exec(compile(block.text, block.place, "exec"), space)
+        check_printed(found, block, out.getvalue())
+    return f"{len(program)} blocks"
+
+
 CHECKS: dict[str, Callable[[Any], str]] = {
     check.__name__: check
     for check in (
         equality, types, bad_rows, killed_worker, reuse, small, errors, names, provenance, clock, nothing, large_types,
-        streams, memory, killed_executor,
+        streams, memory, page, killed_executor,
     )
 }  # fmt: skip
 
