@@ -1,6 +1,7 @@
 """pyflagwasm.integrations.spark in a cluster of two executors: a driver, which prints a line for each check.
 
     python tests/spark_checks.py [CHECK]...
+    python tests/spark_checks.py --connect          the same code with Spark Connect, in local mode
 
 Needs an interpreter with pyflagwasm[spark], and Java. test_spark.py runs it and shows each check as a test.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import sys
 import tempfile
 import time
@@ -33,11 +35,12 @@ def equality(spark: Any) -> str:
     """Every row as single evaluation has it, for every type of column and flag."""
     from pyflagwasm.integrations.spark import evaluate
 
-    table = evaluate(visitors(spark, ROWS), CONFIG, now=NOW).toArrow()
+    keys = ["button", "rules", "fee", "named"]
+    table = evaluate(visitors(spark, ROWS), CONFIG, keys, now=NOW).toArrow()
     assert table.num_rows == ROWS
     assert len({*table.column("button.variant").to_pylist()}) == 3
-    some = differences(table, ["button", "rules", "fee", "named"])
-    return f"{some}, then {differences(table.slice(0, ROWS // 5), list(FLAGS))}"
+    every = evaluate(visitors(spark, ROWS // 10), CONFIG, now=NOW).toArrow()
+    return f"{differences(table, keys)}, then {differences(every, list(FLAGS))}"
 
 
 def types(spark: Any) -> str:
@@ -327,7 +330,29 @@ CHECKS: dict[str, Callable[[Any], str]] = {
 }  # fmt: skip
 
 
+def connected() -> str:
+    """By way of a server of Spark Connect, of which this is only the client."""
+    from pyspark.sql import SparkSession
+
+    from pyflagwasm.integrations.spark import evaluate, map_in_arrow
+
+    os.environ.update(PYSPARK_PYTHON=sys.executable, SPARK_LOCAL_IP="127.0.0.1")
+    spark: Any = SparkSession.builder.remote("local[2]").getOrCreate()
+    try:
+        people = visitors(spark, 2000)
+        told = differences(evaluate(people, CONFIG, now=NOW).toArrow(), list(FLAGS))
+        assert evaluate(people, CONFIG, ["static"], keep=()).count() == 2000
+        function, schema = map_in_arrow(CONFIG, people.schema, ["button"], now=NOW)
+        assert people.mapInArrow(function, schema).count() == 2000
+        return told
+    finally:
+        spark.stop()
+
+
 def main(wanted: list[str]) -> None:
+    if wanted == ["--connect"]:
+        print(connected())
+        return
     with tempfile.TemporaryDirectory() as folder:
         spark = session(folder)
         try:

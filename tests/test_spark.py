@@ -84,10 +84,31 @@ def cluster() -> Iterator[Cluster]:
 
 
 @needs_spark
+@pytest.mark.timeout(300)  # the first one waits for the cluster, too
 @pytest.mark.parametrize("check", CHECKS)
 def test_in_a_cluster(check: str, cluster: Cluster) -> None:
     line = cluster.line(check)
     assert not line["problem"], line["problem"]
+
+
+@needs_spark
+def test_with_spark_connect(tmp_path: Path) -> None:
+    assert PYTHON is not None
+    if subprocess.run(
+        [PYTHON, "-c", "import grpc, grpc_status, zstandard"], capture_output=True, check=False
+    ).returncode:
+        pytest.skip("the interpreter of Spark has no pyspark[connect]")
+    done = subprocess.run(
+        [PYTHON, str(HERE / "spark_checks.py"), "--connect"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(HERE)},
+        cwd=tmp_path,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.splitlines()[-1].endswith("42000 answers"), done.stdout
 
 
 # ---------------------------------------------------------------- the function, without Spark

@@ -51,7 +51,7 @@ class Answers:
         )
         self._places = {name: number for number, name in enumerate(self.variants)}
         self._numbers: dict[int, int] = {}
-        self._lock = threading.Lock()
+        self.unlock()
         self._keys = _Keys(())
         self._tables: list[dict[str, Any]] = []
         self.types: dict[str, pa.DataType] = {
@@ -67,6 +67,10 @@ class Answers:
 
     def __getstate__(self) -> None:
         raise TypeError("the answers of a flag belong to one process")
+
+    def unlock(self) -> None:
+        """Have a lock that nobody holds."""
+        self._lock = threading.Lock()
 
     # ------------------------------------------------------------ codes
 

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import os
 import threading
 import time
-from collections import deque
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+import weakref
+from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Mapping, Sequence
 from importlib import resources
 from types import TracebackType
 from typing import Any, Final, Self
 
-import numpy as np
 import pyarrow as pa
 
 from ..config.formats import AUTO
 from ..config.pace import unhurried
-from ..errors import AbiMismatchError, ConfigError, GuestError
+from ..errors import AbiMismatchError, ConfigError, GuestTrapError
 from ..evaluator import FlagEvaluator
 from ..generation import Generation
 from ..loading import Readable, compile_source, read
@@ -30,10 +29,12 @@ from .attributes import Attributes, no_column
 from .engine import Engine, Packed, Plan
 from .freezing import frozen, thawed
 from .inputs import ArrowInput, opened, readable_schema, sliced
+from .running import Found, add_up, combined, in_order
 from .summary import FlagSummary, Summary
 
 CHUNK_ROWS: Final = 65_536
 _DEFAULT_OUTPUTS: Final = ("value", "variant", "reason", "error_code")
+_MOST_PLANS: Final = 16
 _PREFIX: Final = b"pyflagwasm."
 
 
@@ -114,11 +115,13 @@ class BulkEvaluator:
         generation.number = number
         self._generation = generation
         self._answers = [Answers(generation.flags[key]) for key in self.flag_keys]
+        self._rows = 0
         self._counts: list[list[int]] = [[] for _ in self._answers]
         self._lock = threading.Lock()
         self._engines: list[Engine] = []
         self._plans: dict[bytes, Plan] = {}
         self._closed = False
+        _all.add(self)
 
     # ------------------------------------------------------------ life
 
@@ -151,6 +154,12 @@ class BulkEvaluator:
             )
         self._open(Generation(compiled), number)
 
+    def _unlock(self) -> None:
+        """In a forked child: the threads that held the locks, if any, do not exist here."""
+        self._lock = threading.Lock()
+        for answer in self._answers:
+            answer.unlock()
+
     def __repr__(self) -> str:
         state = "closed" if self._closed else f"{len(self.flag_keys)} flags of {self._generation.compiled.digest[:12]}"
         return f"<BulkEvaluator: {state}>"
@@ -161,7 +170,7 @@ class BulkEvaluator:
     def summary(self) -> Summary:
         """What was evaluated so far, all calls together."""
         with self._lock:
-            counts = [list(each) for each in self._counts]
+            rows, counts = self._rows, [list(each) for each in self._counts]
         flags: dict[str, FlagSummary] = {}
         for answer, numbers in zip(self._answers, counts, strict=True):
             total, errors = dict[tuple[str | None, str], int](), dict[str, int]()
@@ -172,7 +181,7 @@ class BulkEvaluator:
                     if details.error_code is not None:
                         errors[str(details.error_code)] = errors.get(str(details.error_code), 0) + count
             flags[answer.key] = FlagSummary(sum(numbers), total, errors)
-        return Summary(max((each.rows for each in flags.values()), default=0), flags)
+        return Summary(rows, flags)
 
     @property
     def metadata(self) -> dict[bytes, bytes]:
@@ -197,11 +206,7 @@ class BulkEvaluator:
 
     def schema(self, input_schema: pa.Schema) -> pa.Schema:
         """The schema of what comes out for tables of this schema. Raises ValueError for a column that is not there."""
-        self._plan(input_schema)
-        fields = [input_schema.field(name) for name in self._kept(input_schema)]
-        for answer in self._answers:
-            fields += [pa.field(f"{answer.key}.{each}", answer.types[each]) for each in self._outputs]
-        return pa.schema(fields, self.metadata)
+        return self._planned(input_schema)[1]
 
     def _kept(self, schema: pa.Schema) -> Sequence[str]:
         if self._keep == "*":
@@ -215,29 +220,34 @@ class BulkEvaluator:
 
     def batch(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The output for one record batch, as one."""
-        schema = self.schema(batch.schema)
-        found = list(self._evaluated(schema, sliced(iter([batch]), self._chunk_rows)))
-        return found[0] if len(found) == 1 else _combined(found, schema)
+        plan, schema = self._planned(batch.schema)
+        if not batch.num_rows:
+            return self._one(plan, schema, batch)
+        return combined(list(self._evaluated(plan, schema, sliced(iter([batch]), self._chunk_rows))), schema)
 
     def table(self, data: ArrowInput) -> pa.Table:
         """The output for all rows."""
         schema, batches = opened(data, self._chunk_rows)
-        output = self.schema(schema)
-        return pa.Table.from_batches(self._evaluated(output, batches), output)
+        plan, output = self._planned(schema)
+        return pa.Table.from_batches(self._evaluated(plan, output, batches), output)
 
     def stream(self, data: ArrowInput) -> pa.RecordBatchReader:
-        """A reader of the output, in the order of the input, which it pulls: at most a few chunks are in memory."""
+        """A reader of the output, in the order of the input, which it pulls: a few chunks are in memory at most."""
         schema, batches = opened(data, self._chunk_rows)
-        output = self.schema(schema)
-        return pa.RecordBatchReader.from_batches(output, self._evaluated(output, batches))
+        plan, output = self._planned(schema)
+        return pa.RecordBatchReader.from_batches(output, self._evaluated(plan, output, batches))
 
     async def astream(self, data: ArrowInput) -> AsyncIterator[pa.RecordBatch]:
-        """As `stream`, in threads, so that the event loop goes on. Cancelling ends it after the chunk under way."""
+        """As `stream`, in threads, so that the event loop goes on. Cancelling ends it after the chunk under way.
+
+        Where somebody may leave the loop early, close it: `async with contextlib.aclosing(bulk.astream(data)) as ...`.
+        """
         from anyio import to_thread
 
-        def begin() -> Iterator[pa.RecordBatch]:
-            schema, batches = opened(data, self._chunk_rows)
-            return self._evaluated(self.schema(schema), batches)
+        def begin() -> Generator[pa.RecordBatch, None, None]:
+            schema, found = opened(data, self._chunk_rows)
+            plan, output = self._planned(schema)
+            return self._evaluated(plan, output, found)
 
         def following() -> pa.RecordBatch | None:
             with unhurried():
@@ -248,46 +258,46 @@ class BulkEvaluator:
             while (batch := await to_thread.run_sync(following)) is not None:
                 yield batch
         finally:
-            batches.close()  # type: ignore[attr-defined]
+            batches.close()
 
     # ------------------------------------------------------------ how
 
-    def _plan(self, schema: pa.Schema) -> Plan:
+    def _planned(self, schema: pa.Schema) -> tuple[Plan, pa.Schema]:
+        """The plan for tables of a schema, and the schema of their output."""
         key = schema.remove_metadata().serialize().to_pybytes()
         plan = self._plans.get(key)
         if plan is None:
             flags = [self._generation.flags[each] for each in self.flag_keys]
             plan = Plan(self._generation, flags, Attributes(readable_schema(schema), self._columns), self._now_us)
+            if len(self._plans) == _MOST_PLANS:
+                self._plans.clear()
             self._plans[key] = plan
-        return plan
+        fields = [schema.field(name) for name in self._kept(schema)]
+        for answer in self._answers:
+            fields += [pa.field(f"{answer.key}.{each}", answer.types[each]) for each in self._outputs]
+        names = [field.name for field in fields]
+        for name in set(names):
+            if names.count(name) > 1:
+                raise ValueError(
+                    f"two columns of the output are called {name!r}: rename that of the input, or leave it out of keep"
+                )
+        return plan, pa.schema(fields, self.metadata)
 
-    def _evaluated(self, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        if self._threads == 1:
-            for batch in batches:
-                yield self._one(schema, batch)
-            return
-        executor = ThreadPoolExecutor(self._threads, "pyflagwasm-bulk")
-        waiting: deque[Future[pa.RecordBatch]] = deque()
-        try:
-            for batch in batches:
-                waiting.append(executor.submit(self._one, schema, batch))
-                if len(waiting) > self._threads:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:  # also if nobody wants the rest: what is under way ends by itself
-            executor.shutdown(wait=False, cancel_futures=True)
+    def _evaluated(
+        self, plan: Plan, schema: pa.Schema, batches: Iterator[pa.RecordBatch]
+    ) -> Generator[pa.RecordBatch, None, None]:
+        return in_order(lambda batch: self._one(plan, schema, batch), batches, self._threads)
 
-    def _one(self, schema: pa.Schema, batch: pa.RecordBatch) -> pa.RecordBatch:
+    def _one(self, plan: Plan, schema: pa.Schema, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The output for one batch."""
-        plan, rows, bucketed = self._plan(batch.schema), batch.num_rows, "bucket" in self._outputs
-        found = [_Found() for _ in self._answers]
+        rows, bucketed = batch.num_rows, "bucket" in self._outputs
+        found = [Found() for _ in self._answers]
 
         def sink(number: int, start: int, packed: Packed) -> None:
             codes, counts = self._answers[number].codes(packed)
             found[number].add(rows, start, codes, counts, answers.buckets(packed) if bucketed else None)
 
-        if rows:
+        if rows and self._answers:
             self._decide(plan, batch, sink)
         arrays = [batch.column(batch.schema.get_field_index(name)) for name in self._kept(batch.schema)]
         for each, answer in zip(found, self._answers, strict=True):
@@ -295,8 +305,9 @@ class BulkEvaluator:
                 place = each.buckets if output == "bucket" else None
                 arrays.append(answer.array(output, each.codes, each.counts, place))
         with self._lock:
+            self._rows += rows
             for total, each in zip(self._counts, found, strict=True):
-                _add(total, each.counts)
+                add_up(total, each.counts)
         return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
     def _decide(self, plan: Plan, batch: pa.RecordBatch, sink: Any) -> None:
@@ -319,40 +330,7 @@ class BulkEvaluator:
         try:
             return Engine(self._generation)
         except ConfigError as error:
-            raise GuestError(str(error)) from error
-
-
-class _Found:
-    """The codes of one flag for a batch, put together from the pieces in which it was evaluated."""
-
-    __slots__ = ("buckets", "codes", "counts")
-
-    def __init__(self) -> None:
-        self.codes = np.zeros(0, np.uint8)
-        self.buckets: np.ndarray[Any, Any] = np.zeros(0, np.int32)
-        self.counts: list[int] = []
-
-    def add(self, rows: int, start: int, codes: Any, counts: list[int], buckets: np.ndarray[Any, Any] | None) -> None:
-        _add(self.counts, counts)
-        stop = start + len(codes)
-        if len(codes) == rows:
-            self.codes = codes
-        else:
-            if len(self.codes) < rows:
-                self.codes = np.zeros(rows, codes.dtype)
-            elif self.codes.dtype.itemsize < codes.dtype.itemsize:  # there came so many that they need more bytes
-                self.codes = self.codes.astype(codes.dtype)
-            self.codes[start:stop] = codes
-        if buckets is not None:
-            if len(self.buckets) < rows:
-                self.buckets = np.zeros(rows, np.int32)
-            self.buckets[start:stop] = buckets
-
-
-def _add(total: list[int], more: Sequence[int]) -> None:
-    total += [0] * (len(more) - len(total))
-    for number, count in enumerate(more):
-        total[number] += count
+            raise GuestTrapError(str(error)) from error
 
 
 def _chosen(what: str, wanted: Iterable[str] | str, known: Sequence[str]) -> tuple[str, ...]:
@@ -367,12 +345,6 @@ def _chosen(what: str, wanted: Iterable[str] | str, known: Sequence[str]) -> tup
     return found
 
 
-def _combined(batches: Sequence[pa.RecordBatch], schema: pa.Schema) -> pa.RecordBatch:
-    table = pa.Table.from_batches(batches, schema).combine_chunks()
-    (batch,) = table.to_batches() or [pa.RecordBatch.from_pylist([], schema)]
-    return batch
-
-
 def _core_digest() -> str:
     global _digest
     if _digest is None:
@@ -381,3 +353,17 @@ def _core_digest() -> str:
 
 
 _digest: str | None = None
+
+
+# ---------------------------------------------------------------- forks
+
+_all: Final[weakref.WeakSet[BulkEvaluator]] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for bulk in list(_all):
+        bulk._unlock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

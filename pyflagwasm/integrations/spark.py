@@ -210,7 +210,7 @@ def _needed(bulk: BulkEvaluator, names: Sequence[str]) -> tuple[list[str], list[
     schema = pa.schema([(name, pa.null()) for name in names])  # nothing here depends on the types
     output = bulk.schema(schema).names
     kept = output[: len(output) - len(bulk.flag_keys) * len(bulk._outputs)]
-    read = {names[column] for column in bulk._plan(schema).columns}
+    read = {names[column] for column in bulk._planned(schema)[0].columns}
     return [name for name in names if name in read or name in kept], kept
 
 

@@ -16,49 +16,14 @@ import time
 from collections import Counter
 from pathlib import Path
 from random import Random
-from typing import Any
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent.parent), str(HERE.parent), str(HERE)]
 
-from bulk_tables import Subject, contexts, difference, subjects, table  # noqa: E402
+from bulk_tables import compared, subjects  # noqa: E402
 
 import pyflagwasm  # noqa: E402
-from pyflagwasm.bulk import BulkEvaluator  # noqa: E402
 from pyflagwasm.runtime.views import unleash as views_unleash  # noqa: E402
-
-NOW = 1_741_000_000.25
-OUTPUTS = ("value", "variant", "reason", "error_code", "rule_index")
-
-
-def usable(document: Any) -> bool:
-    try:
-        json.dumps(document).encode()
-        return True
-    except (ValueError, UnicodeEncodeError):
-        return False
-
-
-async def compared(subject: Subject, random: Random, rows: int, tables: int, outcomes: Counter[str]) -> int:
-    """How many rows agree. Raises AssertionError for one that does not, and ConfigError."""
-    done = 0
-    async with pyflagwasm.open(
-        subject.document, format=subject.format, options=subject.options, clock=lambda: NOW
-    ) as flags:
-        for _ in range(tables):
-            data = table(random, subject.context, rows)
-            settings: dict[str, Any] = {"outputs": OUTPUTS, "now": NOW, "chunk_rows": random.choice([7, 100, 65_536])}
-            with BulkEvaluator(subject.document, format=subject.format, options=subject.options, **settings) as bulk:
-                found = bulk.table(data).to_pylist()
-                assert bulk.summary.rows == data.num_rows or not flags.flag_keys
-            for row, context, answers in zip(data.to_pylist(), contexts(data), found, strict=True):
-                for key in flags.flag_keys:
-                    details = flags.details_nowait(key, context)
-                    outcomes[str(details.error_code or details.reason)] += 1
-                    wrong = difference(answers, key, details)
-                    assert wrong is None, f"{key}: {wrong}\n{row}\n{context}\n{data.schema}\n{details.error_message}"
-            done += data.num_rows
-    return done
 
 
 async def run(rows: int, seed: int, only: int | None) -> int:
