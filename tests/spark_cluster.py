@@ -19,6 +19,7 @@ def session(folder: str) -> Any:
     os.environ.update(
         PYSPARK_PYTHON=sys.executable,
         PYSPARK_DRIVER_PYTHON=sys.executable,
+        PYTHONPATH=str(Path(__file__).parent),  # executors import the functions below
         SPARK_LOCAL_IP="127.0.0.1",
         SPARK_WORKER_DIR=folder,
         SPARK_LOCAL_DIRS=folder,

@@ -60,7 +60,6 @@ class Cluster:
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     assert PYTHON is not None
-    environment = {**os.environ, "PYTHONPATH": str(HERE)}  # what executors import, too
     with tempfile.TemporaryDirectory() as folder:
         errors = Path(folder) / "errors"
         with (
@@ -70,7 +69,6 @@ def cluster() -> Iterator[Cluster]:
                 stdout=subprocess.PIPE,
                 stderr=said,
                 text=True,
-                env=environment,
                 cwd=folder,
             ) as process,
         ):
@@ -102,7 +100,6 @@ def test_with_spark_connect(tmp_path: Path) -> None:
         [PYTHON, str(HERE / "spark_checks.py"), "--connect"],
         capture_output=True,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(HERE)},
         cwd=tmp_path,
         timeout=100,
         check=False,
