@@ -2,6 +2,7 @@
 
 python -m bench                      every scenario on both hosts, the servers, and the goals
 python -m bench evaluate swap        rows whose name begins so; "server" is the servers
+python -m bench bulk                 whole tables, in rows per second; alone, and not recorded
 python -m bench --quick              fewer rounds
 python -m bench --check              each scenario once; fails on a wrong answer, times nothing
 python -m bench --peers-install DIR  make an environment for each peer; --peers DIR: also measure those in DIR
@@ -21,7 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from . import compare, goals, hosts, plot, tables
+from . import bulk, compare, goals, hosts, plot, tables
 from . import record as records
 from .children import ChildFailed, end_on_signal
 from .measure import WrongAnswer
@@ -31,6 +32,7 @@ from .record import BadRecord, Record
 from .servers import run as servers
 
 GROUPS = ("baseline", "boundary", "encode", "evaluate", "request", "flags", "swap", "start", "memory", "server")
+BULK = "bulk"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -53,9 +55,11 @@ def parser() -> argparse.ArgumentParser:
 
 def problem(options: argparse.Namespace) -> str | None:
     """What is wrong with the arguments, in a line."""
-    strange = [name for name in options.names if not any(_related(name, group) for group in GROUPS)]
+    if BULK in options.names and (options.names != [BULK] or options.record or options.compare or options.plot):
+        return f"{BULK} is measured by itself, and not recorded"
+    strange = [name for name in options.names if not any(_related(name, group) for group in (*GROUPS, BULK))]
     if strange:
-        return f"no row begins with {strange[0]!r}; rows begin with {', '.join(GROUPS)}"
+        return f"no row begins with {strange[0]!r}; rows begin with {', '.join((*GROUPS, BULK))}"
     unknown = [host for host in options.hosts.split(",") if host not in hosts.KNOWN]
     if unknown:
         return f"no host {unknown[0]!r}; there are {', '.join(hosts.KNOWN)}"
@@ -165,6 +169,9 @@ def run(options: argparse.Namespace) -> int:
         names = [name for name in options.only_peers.split(",") if name]
         for line in install.install(options.peers_install, names):
             print(line, flush=True)
+        return 0
+    if options.names == [BULK]:
+        bulk.run(options.quick, options.check)
         return 0
     if options.check:
         made = measured(options, 0)

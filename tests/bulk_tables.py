@@ -273,6 +273,8 @@ def difference(row: dict[str, Any], key: str, details: EvaluationDetails) -> str
     }
     value = row[f"{key}.value"]
     same = value == details.value and isinstance(value, bool) is isinstance(details.value, bool)
+    if type(value) is float and type(details.value) is int:  # amid floats an integer is the nearest of them
+        same = value == float(details.value)
     if not same and isinstance(value, str):
         same = json.dumps(json.loads(value)) == json.dumps(details.value)
     return None if same and found == wanted else f"{found | {'value': value}}, not {wanted | {'value': details.value}}"

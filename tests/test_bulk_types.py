@@ -49,7 +49,7 @@ COLUMNS = {
     "bool": pa.array([True, False, None]),
     **{str(kind): pa.array([0, 5, None], kind) for kind in (pa.int8(), pa.uint8(), pa.int16(), pa.uint32())},
     "int64": pa.array([2**63 - 1, -(2**63), 2**53 + 1]),
-    "uint64": pa.array([2**64 - 1, 2**63 - 1, 7], pa.uint64()),
+    "uint64": pa.array([2**64 - 1, 2**63, 2**63 - 1], pa.uint64()),
     "float16": pa.array([0.5, 2.0, None], pa.float16()),
     "float32": pa.array([0.1, float("nan"), float("inf")], pa.float32()),
     "double": pa.array([0.1, -0.0, None]),
@@ -188,3 +188,32 @@ def test_types_of_values(variants: dict[str, Any], kind: pa.DataType, cells: lis
     assert found.schema.field("f.value").type == kind
     assert found["f.value"].to_pylist() == [*cells, None]
     assert found["f.variant"].to_pylist() == ["a", "b", None]
+
+
+PLACES = {
+    "a struct alone": {"o": [{"x": {"y": 1}}, {"x": None}, None]},
+    "a way over a struct": {"o": [{"x": {"y": 1}}, {"x": {"y": 2}}, None], "o.x.y": [None, 7, 8]},
+    "a struct over a struct": {"o": [{"x": {"y": 1}}] * 3, "o.x": [None, {"y": 5}, {"y": None, "z": 1}]},
+    "three of them": {"o": [{"x": {"y": 1}}] * 3, "o.x": [{"y": 2}, {"z": 1}, None], "o.x.y": [None, 3, None]},
+    "a way over a number": {"o": [1, 2, None], "o.x.y": [None, 7, 8]},
+    "a way over a text": {"o": ["x", "length", None], "o.x.y": [None, 7, 8]},
+    "two ways": {"o.x": [{"y": 1}, None, None], "o.x.y": [None, 7, None]},
+    "no way": {".x": [1, 2, 3], "o.": [1, 2, 3], "o..x": [1, 2, 3]},
+}
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_where_a_nested_attribute_comes_from(name: str) -> None:
+    table = pa.table({column: pa.array(values) for column, values in PLACES[name].items()})
+    paths = ["o", "o.x", "o.x.y", "o.x.z", "o.length", "o.x.length", ".x", "o."]
+    source = {
+        "flags": {
+            path: flag({"if": [{"==": [{"var": path}, number]}, "yes", "no"]}) for path in paths for number in [7]
+        }
+        | {f"{path}!": flag({"if": [{"var": path}, "yes", "no"]}) for path in paths}
+    }
+    for wanted in (None, [f"{path}!" for path in paths], ["o.x.y", "o.x.z"]):
+        with BulkEvaluator(source, flags=wanted, outputs=["variant"]) as bulk:
+            found = bulk.table(table).to_pylist()
+        for row, answers in zip(found, answers_of(source, contexts(table)), strict=True):
+            assert row == {f"{key}.variant": answers[key][0] for key in wanted or source["flags"]}

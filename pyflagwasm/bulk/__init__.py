@@ -8,15 +8,17 @@ What a row stands for, and which columns come out, is said at BulkEvaluator (eva
 
 from __future__ import annotations
 
+from importlib import import_module
+
 from ..extras import missing
 
-try:
-    import numpy as _numpy  # noqa: F401
-    import pyarrow as _pyarrow  # noqa: F401
-except ImportError as error:
-    raise missing("evaluating tables", "pyarrow and numpy", "bulk") from error
+for _package in ("pyarrow", "numpy"):
+    try:
+        import_module(_package)
+    except ImportError as error:
+        raise missing("evaluating tables", _package, "bulk") from error
 
-from .evaluator import BulkEvaluator
-from .summary import FlagSummary, Summary
+from .evaluator import BulkEvaluator  # noqa: E402
+from .summary import FlagSummary, Summary  # noqa: E402
 
 __all__ = ["BulkEvaluator", "FlagSummary", "Summary"]

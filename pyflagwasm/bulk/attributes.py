@@ -129,9 +129,9 @@ class Attributes:
         for name, column in self.flat.items():
             if column in wanted:
                 for context, value in zip(found, values[column], strict=True):
+                    breathe()
                     if value is not MISSING:
                         context[name] = value
-                breathe()
         for parts, column in self.dotted:
             if column in wanted:
                 for context, value in zip(found, values[column], strict=True):

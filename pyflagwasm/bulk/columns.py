@@ -137,8 +137,7 @@ class Text(_Masked):
 
     def __init__(self, array: pa.Array) -> None:
         super().__init__(array)
-        self.offsets = offsets(array)
-        self.data = np.frombuffer(_buffer(array, 2), np.uint8)
+        self.offsets, self.data = _texts(array)
 
     def longest(self) -> int:
         return _longest(self.offsets)
@@ -162,8 +161,7 @@ class DictionaryText(_Masked):
         super().__init__(array)
         dictionary = array.dictionary
         self.indices = fixed(array.indices)
-        self.offsets = offsets(dictionary)
-        self.data = np.frombuffer(_buffer(dictionary, 2), np.uint8)
+        self.offsets, self.data = _texts(dictionary)
 
     def longest(self) -> int:
         return _longest(self.offsets)
@@ -201,6 +199,14 @@ def _put_texts(region: Region, at: int, data: Region, ends: np.ndarray[Any, Any]
 def _buffer(array: pa.Array, number: int) -> Any:
     buffer = array.buffers()[number]
     return b"" if buffer is None else buffer
+
+
+def _texts(array: pa.Array) -> tuple[np.ndarray[Any, Any], Region]:
+    """Offsets and bytes of an array of texts. Raises ArrowInvalid where they do not go together."""
+    ends, data = offsets(array), np.frombuffer(_buffer(array, 2), np.uint8)
+    if ends[0] < 0 or ends[-1] > len(data) or (ends[1:] < ends[:-1]).any():
+        raise pa.ArrowInvalid("the input is corrupt: the offsets of a column of texts lie outside of its bytes")
+    return ends, data
 
 
 def fixed(array: pa.Array) -> np.ndarray[Any, Any]:

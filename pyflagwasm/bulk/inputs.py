@@ -70,10 +70,17 @@ def readable(batch: pa.RecordBatch, columns: Sequence[int]) -> pa.RecordBatch:
         if kind == array.type:
             continue
         if pa.types.is_dictionary(kind):
-            arrays[column] = pa.DictionaryArray.from_arrays(array.indices, array.dictionary.cast(kind.value_type))
+            arrays[column] = pa.DictionaryArray.from_arrays(array.indices, _cast(array.dictionary, kind.value_type))
         else:
-            arrays[column] = pc.run_end_decode(array) if _is_encoded(array.type) else array.cast(kind)
+            arrays[column] = pc.run_end_decode(array) if _is_encoded(array.type) else _cast(array, kind)
     return pa.RecordBatch.from_arrays(arrays, batch.schema.names)
+
+
+def _cast(array: pa.Array, kind: pa.DataType) -> pa.Array:
+    try:
+        return array.cast(kind)
+    except pa.ArrowNotImplementedError:  # by an older pyarrow
+        return pa.array(array.to_pylist(), kind)
 
 
 def _readable(kind: pa.DataType) -> pa.DataType:

@@ -26,6 +26,8 @@ Rows = np.ndarray[Any, np.dtype[np.bool_]]
 
 _LARGEST_DICTIONARY: Final = 1 << 19
 """Bytes of a dictionary that is worth writing for each piece of the rows."""
+_AT_ONCE: Final = 256
+"""Values that are converted to Python's between two pauses for other threads."""
 
 
 class Unreadable:
@@ -261,26 +263,30 @@ def in_python(array: pa.Array) -> pa.Array:
 
 def pythonic(array: pa.Array) -> list[Any]:
     """As `to_pylist`, MISSING for null, UNREADABLE for what Python cannot have; the same inside of objects."""
-    array = in_python(array)
-    try:
-        values = array.to_pylist()
-    except Exception:  # whatever Arrow raises for a value that it cannot convert
-        values = []
-        for scalar in array:
-            breathe()
-            try:
-                values.append(scalar.as_py())
-            except Exception:
-                values.append(UNREADABLE)
-    kind = array.type
-    if not is_nested(kind):
+    array, values = in_python(array), list[Any]()
+    for start in range(0, len(array), _AT_ONCE):
+        breathe()
+        piece = array.slice(start, _AT_ONCE)
+        try:
+            values += piece.to_pylist()
+        except Exception:  # whatever Arrow raises for a value that it cannot convert
+            values += map(_pythonic, piece)
+    if not is_nested(array.type):
         return [MISSING if value is None else value for value in values]
+    return [MISSING if value is None else without_nulls(value, array.type) for value in values]
+
+
+def _pythonic(scalar: pa.Scalar) -> Any:
     breathe()
-    return [MISSING if value is None else without_nulls(value, kind) for value in values]
+    try:
+        return scalar.as_py()
+    except Exception:
+        return UNREADABLE
 
 
 def without_nulls(value: Any, kind: pa.DataType) -> Any:
     """A value without the members of objects that are null: they are absent. Entries of maps and lists stay."""
+    breathe()
     if value is None or value is UNREADABLE or isinstance(kind, pa.BaseExtensionType):
         return value
     if pa.types.is_struct(kind):
@@ -313,7 +319,9 @@ def by_kind(values: Sequence[Any]) -> Layers:
             continue
         kind: type[Any] = type(value)
         if kind in _TYPES:
-            kinds.setdefault(kind, [None] * count)[row] = value
+            if kind not in kinds:
+                kinds[kind] = [None] * count
+            kinds[kind][row] = value
         else:
             single[row] = True
     arrays = tuple(pa.array(kinds[kind], _TYPES[kind]) for kind in kinds if kind is not type(None))

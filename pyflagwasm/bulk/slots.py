@@ -18,6 +18,7 @@ from .._abi import Kind
 from ..config.model import MISSING, Slot
 from ..config.pace import breathe
 from ..runtime import views
+from ..runtime.views import unleash
 from . import layers
 from .attributes import Attributes, Source
 from .layers import UNREADABLE, Layers
@@ -100,8 +101,10 @@ def _taken(slot: Slot, attributes: Attributes) -> _Taken | None:
     ways = ((key, *rest),) if also is None else ((also, *rest), (key, *rest))
     if also is not None and rest and attributes.has(also):
         return None  # the other name counts as a whole, not by its members
-    if slot.view.startswith("unleash_") and also is not None:
-        ways = ((_KEYS[1],), *ways)
+    if view.startswith("unleash_"):
+        ways = ways if also is None else ((_KEYS[1],), *ways)
+        if attributes.has("properties") and key != unleash.CLOCK:  # UnleashClient has the clock at the top
+            ways = (("properties", key), *ways)
     return _at(attributes, ways, kinds)
 
 
