@@ -1,6 +1,8 @@
 """Pages of the documentation as something that runs: their blocks of code, in order, in a folder of their own.
 
     python           run as the page's program, block by block in one namespace; a `text` block behind is what it prints
+    python PACKAGE   the same, a program of its own, for what needs a package that is too large to be here: not run by
+                     test_docs.py but by the test that ELSEWHERE names, where the package is
     python NAME      a file; if docs/examples has one of that name, it must be the same
     json NAME        a file; without a name it must be JSON
     toml, ini        must be that
@@ -31,6 +33,13 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+
+ELSEWHERE = {
+    "spark": "test_spark.py",
+    "ray": "test_bulk_clusters.py",
+    "dask": "test_bulk_clusters.py",
+}
+"""Packages that need not be installed, and the test that runs their blocks, or is skipped and says so."""
 
 _BLOCK = re.compile(r"^```([a-z]*)(?: +([^\n]+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _FENCE = re.compile(r"[\s>*+-]*(?:\d+[.)]\s*)?(?:`{3}|~{3})")
@@ -73,7 +82,7 @@ def blocks(page: Path) -> list[Block]:
 def written(found: list[Block], folder: Path) -> None:
     """Writes the page's files."""
     for block in found:
-        if block.name is None or block.kind == "shell":
+        if block.name is None or block.kind == "shell" or block.name in ELSEWHERE:
             continue
         example = DOCS / "examples" / block.name
         if example.exists():
@@ -93,20 +102,25 @@ def check_data(block: Block) -> None:
         configparser.ConfigParser().read_string(block.text)
 
 
-def run_program(found: list[Block], folder: Path) -> None:
-    """Runs the page's program, and compares what it prints with the `text` blocks."""
-    program = [block for block in found if block.kind == "python" and block.name is None]
+def run_program(found: list[Block], folder: Path, package: str | None = None, python: str = sys.executable) -> None:
+    """Runs the page's program, or that for a package, and compares what it prints with the `text` blocks."""
+    program = [block for block in found if block.kind == "python" and block.name == package]
     told = json.dumps([(block.place, "\n" * (int(block.place.split(":")[1]) - 1) + block.text) for block in program])
     done = subprocess.run(
-        [sys.executable, "-c", _CHILD], input=told, capture_output=True, text=True, timeout=60, cwd=folder, check=False
+        [python, "-c", _CHILD], input=told, capture_output=True, text=True, timeout=100, cwd=folder, check=False
     )
     assert done.returncode == 0, done.stderr
-    for block, printed in zip(program, json.loads(done.stdout), strict=True):
-        behind = found[found.index(block) + 1 :]
-        if behind and behind[0].kind == "text":
-            assert printed == behind[0].text, f"{block.place}: prints something else"
-        else:
-            assert printed == "", f"{block.place}: prints what the page does not show"
+    for block, printed in zip(program, json.loads(done.stdout.splitlines()[-1]), strict=True):
+        check_printed(found, block, printed)
+
+
+def check_printed(found: list[Block], block: Block, printed: str) -> None:
+    """Raises if a block prints something else than the `text` block behind it, or something without one."""
+    behind = found[found.index(block) + 1 :]
+    if behind and behind[0].kind == "text":
+        assert printed == behind[0].text, f"{block.place}: prints something else:\n{printed}"
+    else:
+        assert printed == "", f"{block.place}: prints what the page does not show:\n{printed}"
 
 
 def run_shell(block: Block, folder: Path) -> None:
