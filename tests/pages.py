@@ -5,6 +5,7 @@
                      test_docs.py but by the test that ELSEWHERE names, where the package is
     python NAME      a file; if docs/examples has one of that name, it must be the same
     json NAME        a file; without a name it must be JSON
+    csv NAME         a file
     toml, ini        must be that
     shell            `$ command` lines are run; lines behind one are what it prints, `...` standing for any lines
     shell server     the same; the first command is a server, which runs until the end of the block

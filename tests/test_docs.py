@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pages import DOCS, PAGES, Block, blocks, check_data, run_program, run_shell, written
 
-KINDS = {"python", "text", "json", "toml", "ini", "shell"}
+KINDS = {"python", "text", "json", "csv", "toml", "ini", "shell"}
 QUICKSTART = DOCS / "quickstart.md"
 
 

@@ -34,7 +34,7 @@ def commands() -> list[list[str]]:
     for line in re.findall(r"^    (?:\$ )?(.*pyflagwasm .*)$", README, re.MULTILINE):
         for part in line.split("&&"):
             words = shlex.split(part)
-            if words[0] == "pyflagwasm" and words[2] != "CONFIG" and "install" not in words:
+            if words[0] == "pyflagwasm" and words[2] not in ("CONFIG", "OLD") and "install" not in words:
                 found.append(words[1:])
     return found
 
