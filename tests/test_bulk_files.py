@@ -15,8 +15,8 @@ pa = pytest.importorskip("pyarrow")
 import pyarrow.parquet as pq  # noqa: E402
 
 from pyflagwasm.bulk import files  # noqa: E402
-from pyflagwasm.bulk.files import KEPT, FileError, Reading  # noqa: E402
-from pyflagwasm.bulk.writing import Output  # noqa: E402
+from pyflagwasm.bulk.files import KEPT, FileError, Reading, reading  # noqa: E402
+from pyflagwasm.bulk.files.writing import Output  # noqa: E402
 
 FORMATS = ["t.parquet", "t.arrow", "t.arrows", "t.csv", "t.ndjson", "t.arrows.gz", "t.csv.zst", "t.ndjson.gz", "t.tsv"]
 ROWS = [
@@ -338,7 +338,7 @@ def test_what_lines_carry(tmp_path: Path) -> None:
 
 
 def test_what_later_lines_carry_fits_the_first_ones(tmp_path: Path) -> None:
-    first = [{"n": 1, "s": "t"}] * files.BATCH_ROWS
+    first = [{"n": 1, "s": "t"}] * reading.BATCH_ROWS
     later = [{"n": "x", "s": 5}, {"n": 2**70, "s": {"a": 1}}, {"new": 1}, {"n": 3, "s": "\ud800"}]
     rows, found = ndjson(tmp_path, *first, *later, keep=None, wants=lambda name: False)
     assert carried(rows, found)[-4:] == [

@@ -11,10 +11,14 @@ import pytest
 
 pa = pytest.importorskip("pyarrow")
 
-from pyflagwasm.bulk import files, lines  # noqa: E402
-from pyflagwasm.bulk.files import FileError, Reading  # noqa: E402
-from pyflagwasm.bulk.lines import column  # noqa: E402
-from pyflagwasm.bulk.quick_lines import Quick  # noqa: E402
+from pyflagwasm.bulk import files  # noqa: E402
+from pyflagwasm.bulk.files import (  # noqa: E402
+    FileError,
+    Reading,
+    lines,
+)
+from pyflagwasm.bulk.files.lines import column  # noqa: E402
+from pyflagwasm.bulk.files.quick_lines import Quick  # noqa: E402
 
 ROWS: list[dict[str, Any]] = [
     {"key": "a", "n": 1, "f": 0.5, "b": True, "o": {"x": 1, "y": {"z": "t"}}},

@@ -15,8 +15,8 @@ import pyarrow.csv as arrow_csv  # noqa: E402
 import pyarrow.parquet as pq  # noqa: E402
 
 from pyflagwasm.bulk.files import FileError  # noqa: E402
-from pyflagwasm.bulk.lines import JSON_TEXT  # noqa: E402
-from pyflagwasm.bulk.writing import Output  # noqa: E402
+from pyflagwasm.bulk.files.lines import JSON_TEXT  # noqa: E402
+from pyflagwasm.bulk.files.writing import Output  # noqa: E402
 
 NAMES = ["t.parquet", "t.arrow", "t.arrows", "t.csv", "t.ndjson", "t.ndjson.gz"]
 SCHEMA = pa.schema(

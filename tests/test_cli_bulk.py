@@ -140,7 +140,7 @@ def read_back(path: Path) -> list[dict[str, Any]]:
 
 
 def table(folder: Path, format: str) -> str:
-    from pyflagwasm.bulk.writing import Output
+    from pyflagwasm.bulk.files.writing import Output
 
     path = folder / f"in.{format}"
     with Output(str(path), None, TABLE.schema, lambda data: None) as out:

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from .evaluator import BulkEvaluator
 from .files import KEPT, FileError, Input
-from .lines import JSON_TEXT
+from .files.lines import JSON_TEXT
 from .slots import reads
 
 Answered = tuple[pa.RecordBatch, list[pa.RecordBatch]]

@@ -9,8 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .files import BATCH_ROWS, Input
-from .lines import column
+from .files import Input
+from .files.lines import column
+from .files.reading import BATCH_ROWS
 
 
 def population(count: int, prefix: str, key: str, context: Mapping[str, Any], keep: tuple[str, ...] | None) -> Input:

@@ -18,10 +18,10 @@ import pyarrow.compute as pc
 
 from .evaluator import BulkEvaluator
 from .files import FileError, Input
+from .files.lines import JSON_TEXT
+from .files.writing import json_texts
 from .jobs import carried, carried_fields, is_json
-from .lines import JSON_TEXT
 from .picture import Flow, Part
-from .writing import json_texts
 
 Answer = tuple[str | None, str | None, str | None, str]
 """variant, value as JSON (None for the caller's default), error code, reason"""

@@ -78,8 +78,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _write(arguments: argparse.Namespace, bulk: BulkEvaluator, found: Input, progress: Progress) -> None:
+    from ..bulk.files.writing import Output
     from ..bulk.jobs import answered, output, output_schema
-    from ..bulk.writing import Output
 
     path = arguments.output
     if path is None:

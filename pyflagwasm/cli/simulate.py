@@ -140,9 +140,9 @@ def _count(
     transitions: Transitions,
     progress: Progress,
 ) -> None:
+    from ..bulk.files.writing import Output
     from ..bulk.jobs import answered
     from ..bulk.transitions import movers, movers_schema
-    from ..bulk.writing import Output
 
     with ExitStack() as stack:
         out = None

@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
-from .files import BATCH_ROWS, KEPT, FileError, Input, Reading, Source, checked
 from .lines import unchecked_text
+from .reading import BATCH_ROWS, KEPT, FileError, Input, Reading, Source, checked
 
 TYPES: Final = ("text", "integer", "number", "boolean")
 TEXT, INTEGER, NUMBER, BOOLEAN = TYPES

@@ -14,9 +14,9 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from ..config.document import UnusableNumber, kind, read_int, refuse_constant
-from .files import BATCH_ROWS, KEPT, FileError, Input, Reading, Source, checked
+from ...config.document import UnusableNumber, kind, read_int, refuse_constant
 from .quick_lines import Quick
+from .reading import BATCH_ROWS, KEPT, FileError, Input, Reading, Source, checked
 
 JSON_TEXT: Final = {b"pyflagwasm.json": b"1"}
 """The metadata of a field whose texts are JSON."""

@@ -20,9 +20,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import csv as arrow_csv
 
-from ..last_good import remove_leftovers, sync_folder
-from .files import ARROW, ARROWS, CSV, NDJSON, PARQUET, STREAM, FileError, format_of, is_tsv
+from ...last_good import remove_leftovers, sync_folder
 from .lines import JSON_TEXT
+from .reading import ARROW, ARROWS, CSV, NDJSON, PARQUET, STREAM, FileError, format_of, is_tsv
 
 _GROUP_ROWS: Final = 1 << 20
 _GROUP_BYTES: Final = 64 << 20

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import json as arrow_json
 
-from .files import KEPT
+from .reading import KEPT
 
 _PATIENCE: Final = 3
 """Blocks in a row that are not for this reader, after which it is not tried any more."""
