@@ -15,7 +15,7 @@ from itertools import accumulate, pairwise
 
 import pytest
 
-from pyflagwasm._abi import Encoding, HashAlgorithm, Reason, Status
+from pyflagwasm._abi import Encoding, HashAlgorithm, Kind, Reason, Status
 from pyflagwasm.config import model as m
 from pyflagwasm.config.compile import compile_model
 from pyflagwasm.runtime.encode import Encoder
@@ -95,14 +95,18 @@ def decided(name: str, kind: str) -> list[array[int]]:
         data += bytes(-len(data) % 8)
         offsets = array("I", accumulate(map(len, texts), initial=0)).tobytes()
         offsets += bytes(-len(offsets) % 8)
-        output = 32 + len(data) + len(offsets)
-        head = struct.pack("<IIHBxIIIII", 1, output, 0, 5, 32, 32 + len(data), 0, 0, 0)
-        region = instance.reserve(output + 8 * rows)
-        region[: output + 8 * rows] = head + data + offsets + bytes(8 * rows)
+        flags = struct.pack(f"<{len(found)}I", *range(len(found))) + bytes(len(found) % 2 * 4)
+        begin = 16 + len(flags) + 24
+        output = begin + len(data) + len(offsets)
+        head = struct.pack("<4I", 1, len(found), output, 0) + flags
+        head += struct.pack("<HBBIIIII", 0, int(Kind.TEXT), 0, begin, begin + len(data), 0, 0, 0)
+        size = output + 8 * rows * len(found)
+        region = instance.reserve(size)
+        region[:size] = head + data + offsets + bytes(8 * rows * len(found))
+        assert instance.evaluate_batch(0, rows) == (Status.OK, rows)
+        words = memoryview(bytes(region[output:size])).cast("H")[::4].tolist()
         for flag, variant in enumerate(found):
-            assert instance.evaluate_batch(flag, rows) == (Status.OK, rows)
-            words = memoryview(bytes(region[output : output + 8 * rows])).cast("H")
-            variant.extend(words[::4])
+            variant.extend(words[flag * rows : (flag + 1) * rows])
     instance.close()
     return found
 

@@ -159,7 +159,7 @@ def test_generations_are_told_apart() -> None:
 @every_loop
 def test_counts_are_exact_with_threads_and_tasks(loop: str) -> None:
     """While they are drained all the time."""
-    sink, each = Collecting(), 2_000
+    sink, each = Collecting(), 5_000
 
     async def scenario() -> None:
         async with pyflagwasm.open(FLAGD, exposures=[sink], exposure_interval=SOON, timeout=60) as flags:
