@@ -110,12 +110,14 @@ def test_values_are_what_they_are_in_a_context(name: str) -> None:
     assert {row["unaffected.error_code"] for row in found} == {None}
 
 
-@pytest.mark.parametrize("name", COLUMNS)
+NOT_NESTED = {"string_view", "encoded", "list of views"}
+"""What this version of Arrow cannot make fields of a struct of, or give back as Python objects from there."""
+
+
+@pytest.mark.parametrize("name", [name for name in COLUMNS if name not in NOT_NESTED])
 def test_the_same_inside_of_an_object(name: str) -> None:
     """As a field of a struct, and as a column with the way to it for a name."""
     column = COLUMNS[name]
-    if name in ("string_view", "encoded", "list of views"):
-        pytest.skip("Arrow's struct_field and to_pylist are tested elsewhere")
     struct = pa.StructArray.from_arrays([column, pa.array([1, 2, 3])], ["x", "other"])
     tables = [pa.table({"o": struct}), pa.table({"o.x": column}), pa.table({"o": pa.nulls(3), "o.x": column})]
     with BulkEvaluator(document("o.x"), outputs=["variant", "error_code"]) as bulk:

@@ -13,7 +13,7 @@ import os
 import stat
 import tempfile
 from collections.abc import Callable
-from typing import IO, Any, Final
+from typing import IO, Any, Final, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -193,14 +193,12 @@ class _Bytes:
 # ---------------------------------------------------------------- formats
 
 
-class _Writer:
+class _Writer(Protocol):
     """Writes batches of one schema to a sink of Arrow's."""
 
-    def write(self, batch: pa.RecordBatch) -> None:
-        raise NotImplementedError
+    def write(self, batch: pa.RecordBatch) -> None: ...
 
-    def close(self) -> None:
-        raise NotImplementedError
+    def close(self) -> None: ...
 
 
 class _Parquet(_Writer):
