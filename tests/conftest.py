@@ -12,7 +12,7 @@ from hypothesis import settings
 
 from pyflagwasm.runtime import module_cache
 
-settings.register_profile("pyflagwasm", deadline=None)  # a busy machine is no failure
+settings.register_profile("pyflagwasm", deadline=5000)  # milliseconds for an example, also on a busy machine
 settings.load_profile("pyflagwasm")
 
 _FOLDER = pytest.StashKey[str]()

@@ -178,23 +178,22 @@ def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
         "print(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1])\nsys.exit(code)"
     )
     peaks = []
-    for count in (1_000_000, 5_000_000):
+    # What one job takes hangs on how its threads fall; what grows with the rows is there in each of three.
+    for count, times in ((1_000_000, 1), (5_000_000, 3)):
         path = tmp_path / "u.parquet"
         with pq.ParquetWriter(path, pa.schema([("targetingKey", pa.string()), ("plan", pa.string())])) as writer:
             for first in range(0, count, 100_000):
                 keys = pc.binary_join_element_wise("user-", pa.array(range(first, first + 100_000)).cast("string"), "")
                 writer.write_table(pa.table({"targetingKey": keys, "plan": pa.repeat("pro", 100_000)}))
-        done = subprocess.run(
-            [sys.executable, "-c", program, "bulk", "example:flagd", str(path), str(tmp_path / "o.arrow"),
-             "--flag=checkout-button", "--keep=targetingKey", "--threads=2"],
-            capture_output=True,
-            env=environment(),
-            timeout=100,
-            check=True,
-        )  # fmt: skip
-        peaks.append(int(done.stdout.split()[-1]))
+        command = [sys.executable, "-c", program, "bulk", "example:flagd", str(path), str(tmp_path / "o.arrow"),
+                   "--flag=checkout-button", "--keep=targetingKey", "--threads=2"]  # fmt: skip
+        jobs = [
+            subprocess.run(command, capture_output=True, env=environment(), timeout=30, check=True)
+            for _ in range(times)
+        ]
+        peaks.append(min(int(done.stdout.split()[-1]) for done in jobs))
         assert pa.ipc.open_file(tmp_path / "o.arrow").read_all().num_rows == count
-    assert peaks[1] < peaks[0] + 80_000  # kilobytes; the table has 150 MB more, and allocators keep some
+    assert peaks[1] < peaks[0] + 50_000  # kilobytes; the table has 150 MB more
 
 
 def test_a_terminal_of_a_quiet_job_and_a_pipe_see_nothing(tmp_path: Path) -> None:
